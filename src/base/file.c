@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/* Files: whole reads and writes, atomic replacement, opening beneath a root, directories. */
+#include "base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int file_pread(int fd, void *dst, size_t n, uint64_t offset, struct err *err)
+{
+    char *p = dst;
+    while (n) {
+        ssize_t got = pread(fd, p, n, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_sys(err, "reading at %llu", (unsigned long long)offset);
+        if (got == 0)
+            return err_set(err, ERR_CHANGED, "the file became shorter while it was read");
+        p += got;
+        n -= (size_t)got;
+        offset += (uint64_t)got;
+    }
+    return 0;
+}
+
+int file_pwrite(int fd, const void *src, size_t n, uint64_t offset, struct err *err)
+{
+    const char *p = src;
+    while (n) {
+        ssize_t put = pwrite(fd, p, n, (off_t)offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return err_sys(err, "writing");
+        p += put;
+        n -= (size_t)put;
+        offset += (uint64_t)put;
+    }
+    return 0;
+}
+
+/* The descriptor, if it is a regular file; else it is closed and an error given. */
+static int check_regular(int opened, const char *path, struct stat *ret_stat, struct err *err)
+{
+    AUTO_FD int fd = opened;
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_sys(err, "%s", path);
+    if (!S_ISREG(st.st_mode))
+        return err_set(err, ERR_UNSUPPORTED, "%s: not a regular file", path);
+    if (ret_stat)
+        *ret_stat = st;
+    return TAKE_FD(fd);
+}
+
+int file_open_regular(int dir, const char *path, struct stat *ret_stat, struct err *err)
+{
+    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+    int fd = openat(dir, path, flags | O_NOATIME);
+    if (fd < 0 && errno == EPERM)
+        fd = openat(dir, path, flags);
+    return check_regular(fd, path, ret_stat, err);
+}
+
+bool file_path_is_safe(const char *path, size_t n)
+{
+    if (n == 0 || n >= 4096 || path[0] == '/' || memchr(path, '\0', n) || memchr(path, '\\', n))
+        return false;
+    if (n > 1 && path[1] == ':')
+        return false;
+    for (size_t i = 0; i <= n;) {
+        const char *end = memchr(path + i, '/', n - i);
+        size_t len = end ? (size_t)(end - path) - i : n - i;
+        if (len == 0 || len > 255 || (len == 1 && path[i] == '.') ||
+            (len == 2 && path[i] == '.' && path[i + 1] == '.'))
+            return false;
+        i += len + 1;
+    }
+    return true;
+}
+
+/* Component by component, for kernels without openat2: follows no link, and never goes up. */
+static int walk_beneath(int root, const char *rel, int flags)
+{
+    if (rel[0] == '/' || strstr(rel, "..")) {
+        errno = EXDEV;
+        return -1;
+    }
+    AUTO_FD int dir = dup(root);
+    AUTO_FREE char *copy = mem_strdup(rel);
+    char *part = copy;
+    for (char *slash; dir >= 0 && (slash = strchr(part, '/')); part = slash + 1) {
+        *slash = '\0';
+        int next = openat(dir, part, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        close(dir);
+        dir = next;
+    }
+    return dir < 0 ? -1 : openat(dir, part, flags | O_NOFOLLOW);
+}
+
+int file_open_beneath(int root, const char *rel, int flags, bool follow, struct err *err)
+{
+    struct open_how how = {
+        .flags = (uint64_t)flags | O_CLOEXEC,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | (follow ? 0 : RESOLVE_NO_SYMLINKS),
+    };
+    int fd = (int)syscall(SYS_openat2, root, rel, &how, sizeof how);
+    if (fd < 0 && errno == ENOSYS)
+        fd = walk_beneath(root, rel, flags | O_CLOEXEC);
+    return fd < 0 ? err_sys(err, "%s", rel) : fd;
+}
+
+int file_open_found(const char *root, const char *path, struct stat *ret_stat, struct err *err)
+{
+    size_t n = strlen(root);
+    if (strncmp(path, root, n) != 0 || path[n] != '/')
+        return file_open_regular(AT_FDCWD, path, ret_stat, err);
+    AUTO_FD int dir = file_open_dir(AT_FDCWD, root, err);
+    if (dir < 0)
+        return dir;
+    const char *rel = path + n + strspn(path + n, "/");
+    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+    struct err why;
+    AUTO_FD int fd = file_open_beneath(dir, rel, flags | O_NOATIME, false, &why);
+    if (fd < 0 && errno == EPERM)
+        fd = file_open_beneath(dir, rel, flags, false, &why);
+    if (fd < 0)
+        return err_set(err, fd, "%s", why.text);
+    return check_regular(TAKE_FD(fd), path, ret_stat, err);
+}
+
+int file_read_all(int dir, const char *path, size_t max, struct buf *buf, struct err *err)
+{
+    struct stat st;
+    AUTO_FD int fd = file_open_regular(dir, path, &st, err);
+    if (fd < 0)
+        return fd;
+    if ((uint64_t)st.st_size > max)
+        return err_set(err, ERR_LIMIT, "%s: larger than %zu bytes", path, max);
+    AUTO_FREE char *data = mem_alloc((size_t)st.st_size + 1);
+    int r = file_pread(fd, data, (size_t)st.st_size, 0, err);
+    if (r < 0)
+        return err ? err_prefix(err, path) : r;
+    buf_release(buf);
+    data[st.st_size] = '\0';
+    *buf = (struct buf){.len = (size_t)st.st_size, .cap = (size_t)st.st_size + 1};
+    buf->data = TAKE_PTR(data);
+    return 0;
+}
+
+int file_sync_dir(int dir, struct err *err)
+{
+    if (fsync(dir) < 0 && errno != EINVAL && errno != EROFS)
+        return err_sys(err, "making a directory durable");
+    return 0;
+}
+
+int file_replace(int dir, const char *name, const void *data, size_t n, mode_t mode,
+                 struct err *err)
+{
+    char temporary[280];
+    if (snprintf(temporary, sizeof temporary, ".%s.tmp", name) >= (int)sizeof temporary)
+        return err_set(err, ERR_LIMIT, "%s: the name is too long", name);
+    (void)unlinkat(dir, temporary, 0);
+    AUTO_FD int fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0)
+        return err_sys(err, "%s", temporary);
+    int r = file_pwrite(fd, data, n, 0, err);
+    if (r == 0 && fsync(fd) < 0)
+        r = err_sys(err, "%s", temporary);
+    if (close(TAKE_FD(fd)) < 0 && r == 0)
+        r = err_sys(err, "%s", temporary);
+    if (r == 0 && renameat(dir, temporary, dir, name) < 0)
+        r = err_sys(err, "%s", name);
+    if (r < 0)
+        (void)unlinkat(dir, temporary, 0);
+    return r < 0 ? r : file_sync_dir(dir, err);
+}
+
+int file_open_dir(int dir, const char *path, struct err *err)
+{
+    int fd = openat(dir, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? err_sys(err, "%s", path) : fd;
+}
+
+int file_make_dirs(const char *path, struct err *err)
+{
+    AUTO_FREE char *copy = mem_strdup(path);
+    for (char *p = copy + 1; *p; p++) {
+        if (*p != '/')
+            continue;
+        *p = '\0';
+        (void)mkdir(copy, 0700);
+        *p = '/';
+    }
+    struct stat st;
+    if (mkdir(copy, 0700) < 0 && (errno != EEXIST || stat(copy, &st) < 0 || !S_ISDIR(st.st_mode)))
+        return err_sys(err, "%s", path);
+    return 0;
+}
+
+int file_free_space(const char *path, uint64_t *ret_free, struct err *err)
+{
+    struct statvfs vfs;
+    AUTO_FREE char *place = mem_strdup(path);
+    while (statvfs(place, &vfs) < 0) {
+        char *slash = strrchr(place, '/');
+        if (errno != ENOENT || !slash)
+            return err_sys(err, "%s", path);
+        slash[slash == place] = '\0';
+    }
+    *ret_free = (uint64_t)vfs.f_bavail * vfs.f_frsize;
+    return 0;
+}
+
+char *file_join(const char *dir, const char *name)
+{
+    if (!*dir)
+        return mem_strdup(name);
+    return mem_printf("%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", name);
+}
+
+const char *file_base(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+char *file_dir(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        return mem_strdup(".");
+    return mem_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+int file_remove_below(int dir, struct err *err)
+{
+    DIR *stream = fdopendir(openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!stream)
+        return err_sys(err, "reading a directory");
+    int r = 0;
+    for (struct dirent *entry; r == 0 && (entry = readdir(stream));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (unlinkat(dir, entry->d_name, 0) == 0)
+            continue;
+        AUTO_FD int below = openat(dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        if (below < 0 || (r = file_remove_below(below, err)) == 0)
+            if (below < 0 || unlinkat(dir, entry->d_name, AT_REMOVEDIR) < 0)
+                r = err_sys(err, "%s", entry->d_name);
+    }
+    closedir(stream);
+    return r;
+}

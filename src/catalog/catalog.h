@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The index, in SQLite. It can be deleted at any time: a rescan makes it anew. One connection
+ * belongs to one thread. All texts that hold names of strangers are stored as bytes.
+ */
+#ifndef TARE_CATALOG_CATALOG_H
+#define TARE_CATALOG_CATALOG_H
+
+#include "base/err.h"
+#include "model/library.h"
+
+struct catalog;
+
+enum catalog_kind {
+    CATALOG_FILE,
+    CATALOG_MEMORY,  /* the place cannot be written: nothing is kept */
+};
+
+/*
+ * Opens or makes the catalog at path (its folder too). A damaged one is moved aside to a free
+ * name, path.corrupt, and made anew; where nothing can be written it lives in memory. note, where
+ * not NULL, gets a line for the user about either. ERR_UNSUPPORTED: made by a newer program;
+ * ERR_REFUSED: the file is something else, and is left as it is.
+ */
+int catalog_open(const char *path, struct catalog **ret, struct buf *note, struct err *err);
+void catalog_close(struct catalog *catalog); /* accepts NULL */
+enum catalog_kind catalog_kind(const struct catalog *catalog);
+
+int catalog_begin(struct catalog *catalog, struct err *err);
+int catalog_commit(struct catalog *catalog, struct err *err);
+void catalog_rollback(struct catalog *catalog);
+
+int catalog_add_root(struct catalog *catalog, const char *path, struct err *err);
+int catalog_forget_root(struct catalog *catalog, const char *path, struct err *err);
+int catalog_add_store(struct catalog *catalog, const char *path, struct err *err);
+/* Calls found for each root, or store, in the order in which they were added. */
+int catalog_roots(struct catalog *catalog, void (*found)(void *context, const char *path),
+                  void *context, struct err *err);
+int catalog_stores(struct catalog *catalog, void (*found)(void *context, const char *path),
+                   void *context, struct err *err);
+
+/* A file as the catalog keeps it. key tells files apart: see file_key in src/ops/scan.c. */
+struct catalog_file {
+    int64_t row;
+    const char *key, *path, *digest, *error, *store, *fid;
+    uint64_t fsid, ino, size, disk, stored, parameters, tensors, header;
+    int64_t mtime_ns, ctime_ns, atime;
+    uint32_t links;
+    unsigned flags;
+    enum format format;
+    enum file_state state;
+    struct hash128 sample;  /* of its sketches; zero: not taken */
+    struct hash128 content; /* zero: not hashed */
+    uint64_t dtype_bytes[DTYPE_COUNT];
+};
+
+/* Finds by key; the texts go into the arena. ERR_NOTFOUND. */
+int catalog_find_file(struct catalog *catalog, const char *key, struct catalog_file *ret,
+                      struct arena *arena, struct err *err);
+/*
+ * Writes a file (file->row is set) and, where layout is not NULL, its tensors instead of those
+ * before; their ids and sketches are then unknown.
+ */
+int catalog_put_file(struct catalog *catalog, struct catalog_file *file,
+                     const struct layout *layout, struct err *err);
+
+/* What hashing a file found: its content id, and one id for each of its tensors. */
+int catalog_put_hashes(struct catalog *catalog, int64_t row, const struct hash128 *content,
+                       const struct hash128 *ids, size_t count, struct err *err);
+/* count sketches of each bytes in a row, behind them the sketch of the whole file; and a hash of
+ * all of it, by which the file is known again when only its ctime has changed. */
+struct catalog_sketches {
+    const uint8_t *bytes;
+    size_t count, each, whole;
+    struct hash128 sample;
+};
+int catalog_put_sketches(struct catalog *catalog, int64_t row,
+                         const struct catalog_sketches *sketches, struct err *err);
+
+/* Files that lie on disk and are not hashed (likely copies first), or not sketched. */
+struct catalog_rows {
+    int64_t *rows;
+    size_t count, cap;
+};
+int catalog_unhashed(struct catalog *catalog, struct catalog_rows *ret, struct err *err);
+int catalog_unsketched(struct catalog *catalog, struct catalog_rows *ret, struct err *err);
+
+/* The tensors of a file, in the order of their bytes; id zero where unknown. */
+struct catalog_tensors {
+    struct layout layout; /* format, header, size and tensors */
+    struct hash128 *ids;
+};
+int catalog_tensors(struct catalog *catalog, int64_t row, struct catalog_tensors *ret,
+                    struct err *err);
+void catalog_tensors_release(struct catalog_tensors *tensors);
+
+/* A model as the catalog keeps it. */
+struct catalog_model {
+    const char *id, *name, *source, *root, *path, *revision, *run;
+    unsigned flags;
+    struct hash128 stamp;          /* of all that was seen of it */
+    const int64_t *rows;           /* its files */
+    const char *const *file_names;
+    size_t file_count;
+};
+struct catalog_claim {
+    int kind;
+    const char *kind_name, *target, *detail;
+};
+
+/* ERR_NOTFOUND where there is no such model. */
+int catalog_model_stamp(struct catalog *catalog, const char *id, struct hash128 *ret,
+                        struct err *err);
+int catalog_put_model(struct catalog *catalog, const struct catalog_model *model,
+                      const struct catalog_claim *claims, size_t claim_count, struct err *err);
+/* Marks a model as seen by this scan, without writing to the file; see catalog_sweep_root. */
+int catalog_see_model(struct catalog *catalog, const char *id, struct err *err);
+int catalog_start_sweep(struct catalog *catalog, struct err *err);
+/* Removes the models at and below this root that were not seen since catalog_start_sweep. */
+int catalog_sweep_root(struct catalog *catalog, const char *root, struct err *err);
+/* Removes files that no model names. */
+int catalog_drop_orphans(struct catalog *catalog, struct err *err);
+
+/*
+ * What compressing a model alone would free, as planned for the state that key stands for;
+ * INT64_MIN: it cannot be compressed.
+ */
+int catalog_put_estimate(struct catalog *catalog, const char *id, int64_t frees,
+                         const struct hash128 *key, struct err *err);
+int catalog_estimate_key(struct catalog *catalog, const char *id, struct hash128 *ret,
+                         struct err *err);
+
+/*
+ * An immutable snapshot with one reference: of everything, or of what lies at and below the
+ * given folders (NULL-terminated; NULL: everything).
+ */
+int catalog_load(struct catalog *catalog, const char *const scope[], struct library **ret,
+                 struct err *err);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* The tables of the catalog, as steps from one version to the next. For src/catalog only. */
+#ifndef TARE_CATALOG_SCHEMA_H
+#define TARE_CATALOG_SCHEMA_H
+
+/* Entry i leads from version i to i + 1. Published steps are never edited, only added. */
+static const char *const schema_steps[] = {
+    "CREATE TABLE roots(path BLOB PRIMARY KEY, added INTEGER);"
+    "CREATE TABLE stores(path BLOB PRIMARY KEY, added INTEGER);"
+    "CREATE TABLE files(row INTEGER PRIMARY KEY, key TEXT UNIQUE, path BLOB, digest TEXT,"
+    " error BLOB, store BLOB, fid TEXT, fsid INTEGER, ino INTEGER, size INTEGER, disk INTEGER,"
+    " stored INTEGER, parameters INTEGER, tensors INTEGER, header INTEGER, mtime INTEGER,"
+    " ctime INTEGER, atime INTEGER, links INTEGER, flags INTEGER, format INTEGER, state INTEGER,"
+    " sample BLOB, content BLOB, dtypes BLOB, sketch BLOB);"
+    "CREATE TABLE tensors(file INTEGER, idx INTEGER, name BLOB, dtype INTEGER, shape BLOB,"
+    " offset INTEGER, bytes INTEGER, id BLOB, sketch BLOB, PRIMARY KEY(file, idx))"
+    " WITHOUT ROWID;"
+    "CREATE TABLE models(row INTEGER PRIMARY KEY, id TEXT UNIQUE, name BLOB, source TEXT,"
+    " root BLOB, path BLOB, revision TEXT, run BLOB, flags INTEGER, stamp BLOB, frees INTEGER,"
+    " frees_key BLOB);"
+    "CREATE TABLE model_files(model INTEGER, idx INTEGER, file INTEGER, name BLOB,"
+    " PRIMARY KEY(model, idx)) WITHOUT ROWID;"
+    "CREATE INDEX model_files_file ON model_files(file);"
+    "CREATE TABLE claims(model INTEGER, idx INTEGER, kind INTEGER, kind_name TEXT, target BLOB,"
+    " detail TEXT, PRIMARY KEY(model, idx)) WITHOUT ROWID;",
+};
+
+#endif

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/* tare plan, tare compress, tare decompress */
+#include "cli/cli.h"
+
+#include "base/text.h"
+#include "ops/compress.h"
+#include "ops/scan.h"
+
+#include <string.h>
+#include <unistd.h>
+
+struct work {
+    struct cli *cli;
+    struct library *library;
+    int *models;
+    size_t count;
+    struct plan_request request;
+    struct plan *plan;
+    struct done_report report;
+    struct err err;
+};
+
+static void work_release(struct work *work)
+{
+    plan_free(work->plan);
+    done_report_release(&work->report);
+    free(work->models);
+    library_unref(work->library);
+}
+
+/* Library and models by the arguments. */
+static int begin(struct cli *cli, struct work *work)
+{
+    bool all = cli->given & OPT_ALL;
+    *work = (struct work){.cli = cli};
+    if (!all && !cli->arg_count)
+        return err_set(&work->err, ERR_USAGE, "which model? (or --all)");
+    if (all && cli->arg_count)
+        return err_set(&work->err, ERR_USAGE, "either models or --all");
+    int r = cli_library(cli, &work->library, &work->err);
+    if (r == 0)
+        r = cli_models(cli, work->library, all, &work->models, &work->count, &work->err);
+    work->request = (struct plan_request){.models = work->models,
+                                          .count = work->count,
+                                          .base = NO_MODEL,
+                                          .include_base = cli->given & OPT_INCLUDE_BASE,
+                                          .live = cli->given & OPT_LIVE,
+                                          .keep = cli->given & OPT_KEEP};
+    if (r == 0 && cli->base)
+        r = ops_find_model(work->library, cli->base, &work->request.base, &work->err);
+    return r;
+}
+
+static int run_plan(void *context, struct progress *progress)
+{
+    struct work *work = context;
+    return ops_plan(work->cli->ops, work->library, &work->request, progress, &work->plan,
+                    &work->err);
+}
+
+static js *file_json(const struct work *work, const struct plan_file *file)
+{
+    const struct lib_file *f = &work->library->files[file->file];
+    js *object = js_object();
+    js_put_name(object, "path", f->path, strlen(f->path));
+    js_put_text(object, "action", file->skip ? "skip" : "store");
+    if (file->skip)
+        js_put_name(object, "reason", file->skip, strlen(file->skip));
+    else
+        js_put(object, "reason", js_null());
+    js_put_int(object, "size", (int64_t)f->size);
+    js_put_int(object, "estimated", (int64_t)file->estimated);
+    return object;
+}
+
+static js *plan_json(const struct work *work)
+{
+    const struct plan *plan = work->plan;
+    js *document = js_object(), *models = js_list();
+    for (size_t i = 0; i < plan->model_count; i++) {
+        const struct plan_model *m = &plan->models[i];
+        js *object = js_object(), *files = js_list();
+        js_put_text(object, "id", work->library->models[m->model].id);
+        js_put_int(object, "size", (int64_t)m->size);
+        js_put_int(object, "estimated", (int64_t)m->estimated);
+        js_put_text(object, "base",
+                    m->base == NO_MODEL ? NULL : work->library->models[m->base].id);
+        js_put_text(object, "base_how", base_how_name(m->how));
+        for (size_t f = 0; f < plan->file_count; f++)
+            if (plan->files[f].model == m->model)
+                js_push(files, file_json(work, &plan->files[f]));
+        js_put(object, "files", files);
+        js_push(models, object);
+    }
+    js_put(document, "models", models);
+    js_put_int(document, "base_bytes", (int64_t)plan->base_bytes);
+    js_put_int(document, "frees", plan->frees);
+    js_put_int(document, "needed", (int64_t)plan->needed);
+    js_put_int(document, "free", (int64_t)plan->free);
+    js_put_real(document, "seconds", plan->seconds);
+    return document;
+}
+
+static void print_plan(const struct work *work)
+{
+    AUTO_BUF struct buf text = {0};
+    plan_text(work->library, work->plan, &text);
+    char *save = NULL;
+    for (char *line = strtok_r(text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        printf("%s\n", line); /* escaped by plan_text */
+}
+
+int cli_plan(struct cli *cli)
+{
+    struct work work;
+    int r = begin(cli, &work);
+    if (r == 0)
+        r = cli_run(cli, run_plan, &work);
+    int status = r < 0 ? cli_fail(&work.err) : EXIT_DONE;
+    if (r == 0 && cli->json)
+        cli_print_json(plan_json(&work));
+    else if (r == 0)
+        print_plan(&work);
+    work_release(&work);
+    return status;
+}
+
+static void print_done(const struct work *work, const char *verb)
+{
+    char size[16], stored[16];
+    for (size_t i = 0; i < work->report.count; i++) {
+        const struct done_model *m = &work->report.models[i];
+        text_size(size, m->size);
+        text_size(stored, m->stored);
+        if (m->files && m->stored)
+            cli_print("%s %s: %zu file%s, %s -> %s, %.1f s\n", verb, m->name, m->files,
+                      m->files == 1 ? "" : "s", size, stored, m->seconds);
+        else if (m->files)
+            cli_print("%s %s: %zu file%s, %s, %.1f s\n", verb, m->name, m->files,
+                      m->files == 1 ? "" : "s", size, m->seconds);
+        if (m->error) {
+            AUTO_FREE char *name = text_safe(m->name), *error = text_safe(m->error);
+            fprintf(stderr, "tare: %s: %s\n", name, error);
+        }
+    }
+}
+
+static js *done_json(const struct work *work)
+{
+    js *document = js_object(), *models = js_list();
+    for (size_t i = 0; i < work->report.count; i++) {
+        const struct done_model *m = &work->report.models[i];
+        js *object = js_object();
+        js_put_text(object, "id", m->id);
+        js_put_int(object, "size", (int64_t)m->size);
+        js_put_int(object, "stored", (int64_t)m->stored);
+        js_put_int(object, "freed", m->freed);
+        js_put_int(object, "files", (int64_t)m->files);
+        js_put_real(object, "seconds", m->seconds);
+        js_put_text(object, "state", m->state);
+        if (m->error)
+            js_put_name(object, "error", m->error, strlen(m->error));
+        else
+            js_put(object, "error", js_null());
+        js_push(models, object);
+    }
+    js_put(document, "models", models);
+    return document;
+}
+
+/* Shows what was done; the exit status. */
+static int finish(struct work *work, const char *verb, int r)
+{
+    cli_notes(&work->report.notes);
+    if (work->cli->json)
+        cli_print_json(done_json(work));
+    else
+        print_done(work, verb);
+    int status = EXIT_DONE;
+    bool told = false;
+    for (size_t i = 0; i < work->report.count; i++)
+        told |= work->report.models[i].error != NULL;
+    if (r < 0 && (!told || r == ERR_CANCELLED))
+        status = cli_fail(&work->err);
+    else if (r < 0)
+        status = EXIT_FAILED;
+    return status == EXIT_NO_MODEL ? EXIT_FAILED : status;
+}
+
+static int run_compress(void *context, struct progress *progress)
+{
+    struct work *work = context;
+    int r = ops_compress(work->cli->ops, work->library, work->plan,
+                         work->cli->given & OPT_KEEP, progress, &work->report, &work->err);
+    ops_refresh(work->cli->ops);
+    return r;
+}
+
+/* Asks on the terminal; anything but y means no. */
+static bool asked_yes(const char *question)
+{
+    char answer[16] = "";
+    fprintf(stderr, "%s [y/N] ", question);
+    return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+int cli_compress(struct cli *cli)
+{
+    struct work work;
+    bool yes = cli->given & OPT_YES;
+    int r = begin(cli, &work);
+    if (r == 0)
+        r = ops_may_write(cli->ops, &work.err);
+    if (r == 0)
+        r = cli_run(cli, run_plan, &work);
+    if (r < 0) {
+        int status = cli_fail(&work.err);
+        work_release(&work);
+        return status;
+    }
+    if (!yes && cli->json)
+        cli_print_json(plan_json(&work));
+    else if (!yes || (!cli->quiet && !cli->json))
+        print_plan(&work);
+    if (!yes && (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO) || cli->json)) {
+        fprintf(stderr, "tare: nothing was done; --yes carries the plan out\n");
+        work_release(&work);
+        return EXIT_USAGE;
+    }
+    if (!yes && !asked_yes("Compress?")) {
+        work_release(&work);
+        return EXIT_DONE;
+    }
+    r = cli_run(cli, run_compress, &work);
+    int status = finish(&work, "compressed", r);
+    work_release(&work);
+    return status;
+}
+
+static int run_decompress(void *context, struct progress *progress)
+{
+    struct work *work = context;
+    int r = ops_decompress(work->cli->ops, work->library, work->models, work->count,
+                           work->cli->to, progress, &work->report, &work->err);
+    ops_refresh(work->cli->ops);
+    return r;
+}
+
+/* With --all only what is stored is meant. */
+static void keep_stored(struct work *work)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < work->count; i++) {
+        const struct lib_model *model = &work->library->models[work->models[i]];
+        bool stored = false;
+        for (size_t f = 0; f < model->file_count; f++)
+            stored |= work->library->files[model->files[f]].store != NULL;
+        if (stored)
+            work->models[kept++] = work->models[i];
+    }
+    work->count = kept;
+}
+
+int cli_decompress(struct cli *cli)
+{
+    struct work work;
+    int r = begin(cli, &work);
+    if (r == 0 && cli->given & OPT_ALL)
+        keep_stored(&work);
+    if (r < 0) {
+        int status = cli_fail(&work.err);
+        work_release(&work);
+        return status;
+    }
+    r = cli_run(cli, run_decompress, &work);
+    int status = finish(&work, cli->to ? "copied" : "decompressed", r);
+    work_release(&work);
+    return status;
+}

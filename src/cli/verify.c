@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* tare verify, tare gc, tare log */
+#include "cli/cli.h"
+
+#include "base/text.h"
+#include "ops/compress.h"
+
+#include <string.h>
+
+struct work {
+    struct cli *cli;
+    struct library *library;
+    int *models;
+    size_t count;
+    struct verify_report report;
+    struct gc_report gc;
+    struct err err;
+};
+
+static int run_verify(void *context, struct progress *progress)
+{
+    struct work *work = context;
+    return ops_verify(work->cli->ops, work->library, work->models, work->count, progress,
+                      &work->report, &work->err);
+}
+
+static js *verify_json(const struct verify_report *report)
+{
+    js *document = js_object(), *damaged = js_list();
+    for (size_t i = 0; i < report->count; i++) {
+        const struct damage *d = &report->damaged[i];
+        js *object = js_object(), *models = js_list();
+        js_put_name(object, "object", d->object, strlen(d->object));
+        js_put_name(object, "reason", d->reason, strlen(d->reason));
+        for (size_t m = 0; m < d->models.count; m++)
+            js_push(models, js_of_text(d->models.paths[m]));
+        js_put(object, "models", models);
+        js_push(damaged, object);
+    }
+    js_put_int(document, "objects", (int64_t)report->objects);
+    js_put_int(document, "bytes", (int64_t)report->bytes);
+    js_put(document, "damaged", damaged);
+    return document;
+}
+
+static void print_verify(const struct verify_report *report)
+{
+    char size[16];
+    text_size(size, report->bytes);
+    cli_print("%llu objects checked, %s of tensors: %s\n", (unsigned long long)report->objects,
+              size, report->count ? "DAMAGE FOUND" : "all good");
+    for (size_t i = 0; i < report->count; i++) {
+        const struct damage *d = &report->damaged[i];
+        cli_print("%s: %s\n", d->object, d->reason);
+        for (size_t m = 0; m < d->models.count; m++)
+            cli_print("  needed by %s\n", d->models.paths[m]);
+    }
+}
+
+int cli_verify(struct cli *cli)
+{
+    struct work work = {.cli = cli};
+    int r = cli_library(cli, &work.library, &work.err);
+    if (r == 0 && cli->arg_count)
+        r = cli_models(cli, work.library, false, &work.models, &work.count, &work.err);
+    if (r == 0)
+        r = cli_run(cli, run_verify, &work);
+    int status = r < 0 ? cli_fail(&work.err) : work.report.count ? EXIT_FAILED : EXIT_DONE;
+    if (r == 0 && cli->json)
+        cli_print_json(verify_json(&work.report));
+    else if (r == 0)
+        print_verify(&work.report);
+    verify_report_release(&work.report);
+    free(work.models);
+    library_unref(work.library);
+    return status;
+}
+
+int cli_gc(struct cli *cli)
+{
+    struct err err = {0};
+    struct gc_report report;
+    char size[16];
+    bool dry_run = cli->given & OPT_DRY_RUN;
+    if (ops_gc(cli->ops, dry_run, &report, &err) < 0)
+        return cli_fail(&err);
+    text_size(size, report.bytes);
+    if (cli->json) {
+        js *document = js_object();
+        js_put_int(document, "objects", (int64_t)report.objects);
+        js_put_int(document, "bytes", (int64_t)report.bytes);
+        js_put_bool(document, "dry_run", dry_run);
+        cli_print_json(document);
+    } else {
+        cli_print("%s %llu objects, %s\n", dry_run ? "would remove" : "removed",
+                  (unsigned long long)report.objects, size);
+    }
+    return EXIT_DONE;
+}
+
+static void add_entry(void *context, const char *line, size_t n)
+{
+    js *entry;
+    if (js_parse(line, n, &entry, NULL) == 0)
+        js_push(context, entry);
+}
+
+static void print_entry(const js *entry)
+{
+    char when[32], before[16], after[16];
+    AUTO_BUF struct buf names = {0};
+    const js *models = js_get(entry, "models");
+    for (size_t i = 0; i < js_count(models); i++)
+        buf_printf(&names, "%s%s", i ? ", " : "", js_text(js_at(models, i)));
+    text_time(when, js_get_int(entry, "time", 0));
+    text_size(before, (uint64_t)js_get_int(entry, "before", 0));
+    text_size(after, (uint64_t)js_get_int(entry, "after", 0));
+    cli_print("%s  %-12s %7s -> %7s  %s  %s\n", when, js_get_text(entry, "what"), before, after,
+              js_get_text(entry, "result"), names.len ? names.data : "");
+}
+
+int cli_log(struct cli *cli)
+{
+    struct err err = {0};
+    js *document = js_object(), *entries = js_list();
+    js_put(document, "entries", entries);
+    if (ops_log(cli->ops, add_entry, entries, &err) < 0) {
+        js_free(document);
+        return cli_fail(&err);
+    }
+    if (cli->json) {
+        cli_print_json(document);
+        return EXIT_DONE;
+    }
+    for (size_t i = 0; i < js_count(entries); i++)
+        print_entry(js_at(entries, i));
+    js_free(document);
+    return EXIT_DONE;
+}

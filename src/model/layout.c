@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* What a weight file holds. */
+#include "model/layout.h"
+
+void layout_release(struct layout *layout)
+{
+    free(layout->tensors);
+    free(layout->pairs);
+    arena_release(&layout->arena);
+    *layout = (struct layout){0};
+}
+
+struct range *layout_ranges(const struct layout *layout, size_t *ret_count)
+{
+    struct range *ranges = NULL;
+    size_t count = 0, cap = 0;
+    uint64_t at = 0;
+    for (size_t i = 0; i < layout->count; i++) {
+        const struct tensor *t = &layout->tensors[i];
+        if (!t->bytes)
+            continue;
+        if (t->offset > at)
+            *ARRAY_ADD(ranges, count, cap) = (struct range){at, t->offset - at, NULL};
+        *ARRAY_ADD(ranges, count, cap) = (struct range){t->offset, t->bytes, t};
+        at = t->offset + t->bytes;
+    }
+    if (layout->size > at)
+        *ARRAY_ADD(ranges, count, cap) = (struct range){at, layout->size - at, NULL};
+    *ret_count = count;
+    return ranges;
+}
+
+uint64_t tensor_elements(const struct tensor *tensor)
+{
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < tensor->dims; i++)
+        n *= tensor->shape[i];
+    return n;
+}
+
+const char *format_name(enum format format)
+{
+    return format == FORMAT_SAFETENSORS ? "safetensors" : "opaque";
+}

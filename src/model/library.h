@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A snapshot of everything that is known about the collection: models, the physical files they
+ * name, their claims. Immutable once handed out; shared by reference counting, also between
+ * threads. Tensors are not in it: they are read from the catalog for one model when needed.
+ */
+#ifndef TARE_MODEL_LIBRARY_H
+#define TARE_MODEL_LIBRARY_H
+
+#include "base/hash.h"
+#include "base/mem.h"
+#include "model/layout.h"
+
+enum file_state {
+    FILE_PLAIN = 0,   /* lies where its owner put it */
+    FILE_STORED = 1,  /* only the store has it */
+    FILE_KEPT = 2,    /* both: compressed as a trial */
+    FILE_CHANGED = 3, /* the store has it, and another file lies in its place */
+    FILE_GONE = 4,    /* the store has it, its folder does not exist any more */
+    FILE_DAMAGED = 5, /* the store cannot give it back */
+};
+
+enum {
+    FILE_TRAILING = 1,  /* bytes behind the last tensor */
+    FILE_UNALIGNED = 2,
+    FILE_SPARSE = 4,    /* occupies less than its length */
+};
+
+/* A physical file, counted once however many models and links name it. */
+struct lib_file {
+    int64_t row;              /* in the catalog */
+    const char *path;         /* absolute; where it lies, or lay */
+    const char *digest;       /* NULL, or what a content-addressed cache names it by */
+    const char *error;        /* NULL, or why it cannot be read; foreign bytes */
+    const char *store, *fid;  /* of the store that has it, else NULL */
+    uint64_t fsid, ino;
+    uint64_t size, disk;      /* bytes: length; blocks */
+    uint64_t stored;          /* bytes that the store spends on it alone */
+    uint64_t parameters, tensors;
+    uint64_t dtype_bytes[DTYPE_COUNT];
+    int64_t mtime, atime;     /* Unix seconds; atime 0: not kept */
+    uint32_t links;           /* hard links */
+    uint32_t users;           /* models that name it */
+    unsigned flags;
+    enum format format;
+    enum file_state state;
+    bool hashed;
+    struct hash128 content;   /* of a hashed file */
+};
+
+struct lib_claim {
+    int kind; /* enum claim_kind of src/lineage */
+    const char *kind_name, *target, *detail;
+};
+
+enum model_state {
+    MODEL_PLAIN,
+    MODEL_COMPRESSED,
+    MODEL_PARTIAL,
+    MODEL_KEPT,
+    MODEL_GONE,
+    MODEL_CHANGED,
+    MODEL_DAMAGED,
+};
+
+enum {
+    MODEL_INCOMPLETE = 1, /* as FOUND_… of src/sources */
+    MODEL_ORPHAN = 2,
+    MODEL_MISSING = 4,
+    MODEL_BASE = 8, /* another model of the library names it as its base */
+};
+
+enum { MODEL_ID = 17, NO_MODEL = -1 };
+
+struct lib_model {
+    char id[MODEL_ID]; /* 16 hex digits, from source, root, name and revision */
+    const char *name, *root, *path, *revision, *run;
+    const char *source; /* "hf", "dir" */
+    const uint32_t *files;          /* indices into the library's files */
+    const char *const *file_names;  /* within the model, one for each file */
+    size_t file_count;
+    const struct lib_claim *claims;
+    size_t claim_count;
+    unsigned flags;
+    /* Sums over its files. */
+    uint64_t size, disk, unique, stored, parameters, tensors;
+    uint64_t dtype_bytes[DTYPE_COUNT];
+    int64_t modified, read; /* Unix seconds, 0: unknown */
+    int64_t frees;          /* bytes; valid with frees_known */
+    bool frees_known;
+    bool hashed;            /* every file of it is */
+    enum model_state state;
+    int base;               /* index of the declared base, NO_MODEL */
+    const char *error;      /* the first error of its files, or NULL */
+};
+
+struct library {
+    struct lib_model *models;
+    struct lib_file *files;
+    size_t model_count, file_count;
+    const char **roots;
+    size_t root_count;
+    uint64_t size, disk, frees, stored; /* every file once; frees: sum of what is known */
+    struct arena arena;
+    _Atomic unsigned references;
+};
+
+struct library *library_ref(struct library *library);
+/* Accepts NULL. */
+void library_unref(struct library *library);
+
+/* Derives sums, states and bases of the models from files and claims. Called once, by the catalog. */
+void library_finish(struct library *library);
+
+/*
+ * The models that a text may mean: an id, a full name, a path, or the ending of a name behind a
+ * slash. Writes at most max indices, returns how many there are.
+ */
+size_t library_find(const struct library *library, const char *text, int *indices, size_t max);
+
+/* The model that a claim's target means, or NO_MODEL. self is left out. */
+int library_target(const struct library *library, const char *target, int self);
+
+const char *model_state_name(enum model_state state);
+const char *file_state_name(enum file_state state);
+
+/* The dtype that most bytes of a model have. */
+enum dtype model_dtype(const struct lib_model *model);
+
+/* The words of the FLAGS column, at most 8 written; returns how many. */
+size_t model_flags(const struct lib_model *model, const char *flags[8]);
+
+#endif

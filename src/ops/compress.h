@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* The verbs compress, decompress, verify, gc and log: what changes a store, and what checks it. */
+#ifndef TARE_OPS_COMPRESS_H
+#define TARE_OPS_COMPRESS_H
+
+#include "ops/plan.h"
+
+/* What became of one model. */
+struct done_model {
+    char id[MODEL_ID];
+    char *name;
+    uint64_t size, stored;
+    int64_t freed;
+    size_t files;
+    double seconds;
+    const char *state; /* as in --json */
+    char *error;       /* NULL, or the first thing that went wrong; foreign bytes */
+};
+
+struct done_report {
+    struct done_model *models;
+    size_t count, cap;
+    struct buf notes; /* lines for the user; foreign bytes */
+};
+void done_report_release(struct done_report *report);
+
+/*
+ * Carries the plan out, file by file. A file that fails stays as it was and is named in the
+ * report; the others go on. A cancel takes back the file in flight. Returns 0, or what went
+ * wrong first.
+ */
+int ops_compress(struct ops *ops, const struct library *library, const struct plan *plan,
+                 bool keep, struct progress *progress, struct done_report *ret, struct err *err);
+
+/*
+ * Gives back all files of these models. With to: copies below that folder, the store stays as
+ * it is. Files that other models share come back for them too.
+ */
+int ops_decompress(struct ops *ops, const struct library *library, const int *models,
+                   size_t count, const char *to, struct progress *progress,
+                   struct done_report *ret, struct err *err);
+
+struct damage {
+    char *object, *reason;
+    struct path_list models; /* names */
+};
+struct verify_report {
+    uint64_t objects, bytes;
+    struct damage *damaged;
+    size_t count, cap;
+};
+void verify_report_release(struct verify_report *report);
+
+/* Reads and checks everything that is stored; with models only what they need. */
+int ops_verify(struct ops *ops, const struct library *library, const int *models, size_t count,
+               struct progress *progress, struct verify_report *ret, struct err *err);
+
+/* Removes what nothing needs, in all known stores. */
+int ops_gc(struct ops *ops, bool dry_run, struct gc_report *ret, struct err *err);
+
+/* All lines of the logs of all stores, as JSON objects, oldest first: found must not keep them. */
+int ops_log(struct ops *ops, void (*found)(void *context, const char *line, size_t n),
+            void *context, struct err *err);
+
+#endif

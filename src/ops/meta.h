@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* What belongs to a file beside its bytes, out of and back into the file system. src/ops only. */
+#ifndef TARE_OPS_META_H
+#define TARE_OPS_META_H
+
+#include "ops/compress.h"
+
+/* Fills fid, path, size, mode, owner and times. Texts go into the manifest's arena. */
+void meta_describe(struct manifest *manifest, const char *path, const struct stat *st);
+
+/* Adds the extended attributes, ACLs among them. */
+int meta_read(int fd, struct manifest *manifest, struct err *err);
+
+/* Refuses, with the reason, what could not be given back later by this user. */
+int meta_can_restore(const struct manifest *manifest, struct err *err);
+
+/* Puts everything back on a file that was just written; for a copy only what is possible. */
+int meta_write(int fd, const struct manifest *manifest, bool copy, struct err *err);
+
+/* The report's entry for a model, added where there is none. */
+struct done_model *done_of(struct done_report *report, const struct lib_model *model);
+/* Writes the report into the store's log. */
+void done_log(struct store *store, const char *what, const struct done_report *report);
+
+#endif

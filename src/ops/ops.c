@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* The context of the verbs: catalog, threads, models by name. */
+#include "ops/ops.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "catalog/catalog.h"
+#include "jobs/pool.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+char *ops_default_catalog(void)
+{
+    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (cache && *cache)
+        return file_join(cache, "tare/catalog.db");
+    return file_join(home ? home : "/tmp", ".cache/tare/catalog.db");
+}
+
+int ops_open(const struct ops_options *options, struct ops **ret, struct err *err)
+{
+    struct ops *ops = mem_zalloc(sizeof *ops);
+    AUTO_FREE char *path = options->catalog ? mem_strdup(options->catalog) : ops_default_catalog();
+    ops->options = *options;
+    if (!ops->options.threads) {
+        long processors = sysconf(_SC_NPROCESSORS_ONLN);
+        ops->options.threads = (unsigned)MIN(MAX(processors, 1), 64);
+    }
+    ops->options.catalog = arena_strdup(&ops->arena, path);
+    int r = catalog_open(path, &ops->catalog, &ops->notes, err);
+    if (r < 0) {
+        ops_close(ops);
+        return r;
+    }
+    *ret = ops;
+    return 0;
+}
+
+void ops_close(struct ops *ops)
+{
+    if (!ops)
+        return;
+    catalog_close(ops->catalog);
+    pool_free(ops->pool);
+    buf_release(&ops->notes);
+    arena_release(&ops->arena);
+    free(ops);
+}
+
+int ops_library(struct ops *ops, struct library **ret, struct err *err)
+{
+    return catalog_load(ops->catalog, ops->options.scope, ret, err);
+}
+
+struct pool *ops_pool(struct ops *ops)
+{
+    if (!ops->pool)
+        ops->pool = pool_new(ops->options.threads, ops->options.threads + 2);
+    return ops->pool;
+}
+
+double ops_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+int ops_may_write(const struct ops *ops, struct err *err)
+{
+    if (!ops->options.readonly)
+        return 0;
+    return err_set(err, ERR_READONLY,
+                   "read-only: nothing is changed (leave out --readonly; under sudo it is the "
+                   "default, --write lifts it)");
+}
+
+int ops_find_model(const struct library *library, const char *text, int *ret, struct err *err)
+{
+    int found[8];
+    size_t count = library_find(library, text, found, COUNT_OF(found));
+    if (count == 0) {
+        AUTO_FREE char *real = realpath(text, NULL);
+        count = real ? library_find(library, real, found, COUNT_OF(found)) : 0;
+    }
+    if (count == 0)
+        return err_set(err, ERR_NOTFOUND, "%s: no such model (see tare list)", text);
+    if (count == 1) {
+        *ret = found[0];
+        return 0;
+    }
+    AUTO_BUF struct buf names = {0};
+    for (size_t i = 0; i < MIN(count, COUNT_OF(found)); i++)
+        buf_printf(&names, "%s%s (%s)", i ? ", " : "", library->models[found[i]].name,
+                   library->models[found[i]].id);
+    return err_set(err, ERR_AMBIGUOUS, "%s could be: %s%s", text, names.data,
+                   count > COUNT_OF(found) ? " …" : "");
+}
+
+void path_list_add(struct path_list *list, const char *path)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->paths[i], path) == 0)
+            return;
+    path_list_push(list, path);
+}
+
+void path_list_push(struct path_list *list, const char *path)
+{
+    *ARRAY_ADD(list->paths, list->count, list->cap) = mem_strdup(path);
+}
+
+void path_list_release(struct path_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->paths[i]);
+    free(list->paths);
+    *list = (struct path_list){0};
+}

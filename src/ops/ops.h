@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* What every verb of the engine works with: catalog, stores, threads, and what is allowed. */
+#ifndef TARE_OPS_OPS_H
+#define TARE_OPS_OPS_H
+
+#include "base/err.h"
+#include "base/progress.h"
+#include "model/library.h"
+
+struct catalog;
+struct pool;
+
+struct ops_options {
+    const char *catalog;         /* NULL: $XDG_CACHE_HOME/tare/catalog.db */
+    const char *store;           /* NULL: one for each file system, see ops_store_for */
+    unsigned threads;            /* 0: one for each processor */
+    bool readonly;               /* nothing is changed anywhere but in the catalog */
+    const char *const *scope;    /* only what lies below these folders; NULL: everything */
+};
+
+/* Belongs to one thread. */
+struct ops {
+    struct ops_options options;
+    struct catalog *catalog;
+    struct pool *pool;           /* made at the first use */
+    struct buf notes;            /* sentences for the user, one a line; may hold foreign bytes */
+    struct arena arena;
+};
+
+int ops_open(const struct ops_options *options, struct ops **ret, struct err *err);
+void ops_close(struct ops *ops); /* accepts NULL */
+
+/* The catalog's path where none is given: free it. */
+char *ops_default_catalog(void);
+
+/* The snapshot of what is known, within the scope. */
+int ops_library(struct ops *ops, struct library **ret, struct err *err);
+
+struct pool *ops_pool(struct ops *ops);
+
+/* ERR_READONLY with a sentence where nothing may be changed. */
+int ops_may_write(const struct ops *ops, struct err *err);
+
+/*
+ * The model that a text means. ERR_NOTFOUND, or ERR_AMBIGUOUS with the candidates in the text.
+ */
+int ops_find_model(const struct library *library, const char *text, int *ret, struct err *err);
+
+/* Seconds of a clock that only goes forward. */
+double ops_now(void);
+
+/* A growing list of paths. */
+struct path_list {
+    char **paths;
+    size_t count, cap;
+};
+void path_list_push(struct path_list *list, const char *path);
+void path_list_add(struct path_list *list, const char *path); /* unless it is in there */
+void path_list_release(struct path_list *list);
+
+/* All stores that this program knows of and that exist. */
+void ops_stores(struct ops *ops, struct path_list *ret);
+/*
+ * Where a file would be stored: --store, else $XDG_DATA_HOME/tare/store on the same file
+ * system, else .tare beside its cache or inside its folder. Free it.
+ */
+char *ops_store_for(const struct ops *ops, const struct lib_model *model, const char *path);
+/* Remembers a store that was just made, in the catalog and in $XDG_DATA_HOME/tare/stores. */
+void ops_remember_store(struct ops *ops, const char *path);
+
+#endif

@@ -1,0 +1,705 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The plan. Each tensor of each file is decided on by samples: a reference where its bytes are
+ * known, a delta where a base is at hand and gains, else the best standalone codec. A base is at
+ * hand if the store has it, if its file can be held where it lies, or if it is compressed in the
+ * same plan and standalone itself (depth is 1); else a copy may be made, where that pays.
+ */
+#include "ops/plan.h"
+
+#include "base/file.h"
+#include "catalog/catalog.h"
+#include "ops/choose.h"
+#include "ops/guard.h"
+#include "ops/scan.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { ANCESTORS = 8, MANIFEST_COST = 900, RANGE_COST = 190 };
+
+/* A file of the library as the planner uses it: its tensors, and how it can serve as a base. */
+struct source_file {
+    bool loaded, planned;       /* planned: in the plan, not skipped */
+    bool can_hold;
+    int fd;                     /* opened for samples, -1 */
+    struct catalog_tensors tensors;
+};
+
+struct planner {
+    struct ops *ops;
+    const struct library *library;
+    const struct plan_request *request;
+    struct plan *plan;
+    struct source_file *files;  /* one for each of the library's */
+    struct chooser *chooser;
+    struct path_list store_paths;
+    struct store **stores;      /* open for reading, NULL where there is none yet */
+    struct map seen;            /* ids that the plan stores: 1 standalone, 2 delta */
+    double seconds;
+};
+
+const char *base_how_name(enum base_how how)
+{
+    static const char *const names[] = {"none", "stored", "held", "included", "copied"};
+    return names[how];
+}
+
+const struct plan_model *plan_model_of(const struct plan *plan, int model)
+{
+    for (size_t i = 0; i < plan->model_count; i++)
+        if (plan->models[i].model == model)
+            return &plan->models[i];
+    return NULL;
+}
+
+void plan_free(struct plan *plan)
+{
+    if (!plan)
+        return;
+    for (size_t i = 0; i < plan->file_count; i++) {
+        free(plan->files[i].ranges);
+        free(plan->files[i].store);
+        free(plan->files[i].skip);
+    }
+    free(plan->models);
+    free(plan->files);
+    path_list_release(&plan->notes);
+    arena_release(&plan->arena);
+    free(plan);
+}
+
+static const struct lib_file *lib_file(const struct planner *p, uint32_t file)
+{
+    return &p->library->files[file];
+}
+
+static bool on_disk(const struct lib_file *file)
+{
+    return file->state == FILE_PLAIN || file->state == FILE_KEPT;
+}
+
+/* The store that belongs to this path, open for reading; NULL where there is none yet. */
+static struct store *store_at(struct planner *p, const char *path)
+{
+    for (size_t i = 0; i < p->store_paths.count; i++)
+        if (strcmp(p->store_paths.paths[i], path) == 0)
+            return p->stores[i];
+    path_list_push(&p->store_paths, path);
+    p->stores = mem_realloc(p->stores, p->store_paths.count * sizeof *p->stores);
+    struct store **store = &p->stores[p->store_paths.count - 1];
+    *store = NULL;
+    if (store_open(path, STORE_READ, NULL, store, NULL, NULL) < 0)
+        *store = NULL;
+    return *store;
+}
+
+static int load_file(struct planner *p, uint32_t file, struct err *err)
+{
+    struct source_file *source = &p->files[file];
+    if (source->loaded)
+        return 0;
+    int r = catalog_tensors(p->ops->catalog, lib_file(p, file)->row, &source->tensors, err);
+    source->loaded = r == 0;
+    return r;
+}
+
+static int open_file(struct planner *p, uint32_t file, struct err *err)
+{
+    struct source_file *source = &p->files[file];
+    if (source->fd < 0)
+        source->fd = file_open_regular(AT_FDCWD, lib_file(p, file)->path, NULL, err);
+    return MIN(source->fd, 0);
+}
+
+/* The ancestors of a model, nearest first: as declared, or what the user named and its own. */
+static size_t ancestors(const struct planner *p, int model, int out[ANCESTORS])
+{
+    size_t n = 0;
+    int at = p->request->base != NO_MODEL ? p->request->base : p->library->models[model].base;
+    while (at != NO_MODEL && at != model && n < ANCESTORS) {
+        for (size_t i = 0; i < n; i++)
+            if (out[i] == at)
+                return n;
+        out[n++] = at;
+        at = p->library->models[at].base;
+    }
+    return n;
+}
+
+static void add_model(struct planner *p, int model, bool asked)
+{
+    if (plan_model_of(p->plan, model))
+        return;
+    *ARRAY_ADD(p->plan->models, p->plan->model_count, p->plan->model_cap) =
+        (struct plan_model){.model = model, .base = NO_MODEL, .asked = asked};
+}
+
+/* Ancestors come before their descendants: what is a base is planned before what needs it. */
+static void add_models(struct planner *p)
+{
+    const struct plan_request *request = p->request;
+    int chain[ANCESTORS];
+    for (size_t i = 0; i < request->count; i++) {
+        size_t n = ancestors(p, request->models[i], chain);
+        while (n-- > 0) {
+            bool asked = false;
+            for (size_t k = 0; k < request->count; k++)
+                asked |= request->models[k] == chain[n];
+            if (asked || (request->include_base && n == 0))
+                add_model(p, chain[n], asked);
+        }
+        add_model(p, request->models[i], true);
+    }
+}
+
+static bool has_file(const struct plan *plan, uint32_t file)
+{
+    for (size_t i = 0; i < plan->file_count; i++)
+        if (plan->files[i].file == file)
+            return true;
+    return false;
+}
+
+static char *reason_against(struct planner *p, const struct lib_model *model,
+                            const struct lib_file *file)
+{
+    struct err err = {0};
+    if (file->state == FILE_STORED || file->state == FILE_GONE)
+        return mem_strdup("it is compressed already");
+    if (file->error)
+        return mem_strdup(file->error);
+    if (!on_disk(file))
+        return mem_printf("it is %s", file_state_name(file->state));
+    if (!file->size)
+        return mem_strdup("it is empty");
+    if (file->flags & FILE_SPARSE)
+        return mem_strdup("it is sparse: its holes would have to be filled");
+    if (p->request->quick)
+        return file->links > 2 ? mem_strdup("it has other hard links") : NULL;
+    struct stat st;
+    unsigned held = 0;
+    if (stat(file->path, &st) == 0 && st.st_nlink > 1) {
+        AUTO_FREE char *path = ops_store_for(p->ops, model, file->path);
+        struct store *store = store_at(p, path);
+        held = store && store_holds(store, st.st_dev, st.st_ino);
+    }
+    return guard_file(model, file, p->request->live, held, &err) < 0 ? mem_strdup(err.text) : NULL;
+}
+
+static int add_files(struct planner *p, struct err *err)
+{
+    struct plan *plan = p->plan;
+    for (size_t m = 0; m < plan->model_count; m++) {
+        const struct lib_model *model = &p->library->models[plan->models[m].model];
+        for (size_t i = 0; i < model->file_count; i++) {
+            if (has_file(plan, model->files[i]))
+                continue;
+            const struct lib_file *file = lib_file(p, model->files[i]);
+            struct plan_file *added = ARRAY_ADD(plan->files, plan->file_count, plan->file_cap);
+            added->file = model->files[i];
+            added->model = plan->models[m].model;
+            added->store = ops_store_for(p->ops, model, file->path);
+            added->skip = reason_against(p, model, file);
+            plan->models[m].size += file->size;
+            p->files[added->file].planned = !added->skip;
+            int r = added->skip ? 0 : load_file(p, added->file, err);
+            if (r < 0)
+                return r;
+        }
+    }
+    return 0;
+}
+
+/* Hashes what the plan needs to know the contents of: its files and those of their bases. */
+static int hash_needed(struct planner *p, struct progress *progress, struct err *err)
+{
+    int r = 0, chain[ANCESTORS];
+    const struct plan *plan = p->plan;
+    for (size_t i = 0; i < plan->model_count && r == 0; i++) {
+        size_t n = ancestors(p, plan->models[i].model, chain);
+        /* What cannot be hashed is skipped later, with the reason. */
+        r = ops_hash_models(p->ops, p->library, &plan->models[i].model, 1, progress, err);
+        if (r == 0 || r != ERR_CANCELLED)
+            r = ops_hash_models(p->ops, p->library, chain, n, progress, err);
+        r = r == ERR_CANCELLED ? r : 0;
+    }
+    return r;
+}
+
+/* ---- finding a base for a tensor ---- */
+
+/* A tensor that could serve as base: where it is, and what using it would mean. */
+struct candidate {
+    int model;
+    uint32_t file;
+    size_t tensor;
+    struct hash128 id;
+    enum base_how how;
+};
+
+static bool same_tensor(const struct tensor *a, const struct tensor *b)
+{
+    return a->dtype == b->dtype && a->bytes == b->bytes && a->dims == b->dims &&
+           a->name_len == b->name_len && memcmp(a->name, b->name, a->name_len) == 0 &&
+           (!a->dims || memcmp(a->shape, b->shape, a->dims * sizeof *a->shape) == 0);
+}
+
+/* The tensor of the same name, dtype and shape in a model; hint: where to look first. */
+static bool find_tensor(struct planner *p, int model, const struct tensor *want, size_t hint,
+                        struct candidate *ret)
+{
+    const struct lib_model *m = &p->library->models[model];
+    for (size_t i = 0; i < m->file_count; i++) {
+        if (load_file(p, m->files[i], NULL) < 0)
+            continue;
+        const struct catalog_tensors *tensors = &p->files[m->files[i]].tensors;
+        size_t count = tensors->layout.count;
+        for (size_t k = 0; k < count; k++) {
+            size_t at = (hint + k) % count;
+            if (!same_tensor(&tensors->layout.tensors[at], want))
+                continue;
+            *ret = (struct candidate){model, m->files[i], at, tensors->ids[at], BASE_NONE};
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_holding(struct planner *p, uint32_t file, const char *store)
+{
+    const struct lib_file *f = lib_file(p, file);
+    struct stat here, there;
+    AUTO_FREE char *parent = file_dir(store);
+    while (stat(parent, &there) < 0 && strrchr(parent, '/') > parent)
+        *strrchr(parent, '/') = '\0';
+    bool linkable = f->digest && on_disk(f) && lstat(f->path, &here) == 0 &&
+                    stat(parent, &there) == 0 && here.st_dev == there.st_dev;
+    p->files[file].can_hold = linkable || (on_disk(f) && !p->request->quick &&
+                                           !p->ops->options.readonly &&
+                                           store_can_clone(parent, f->path));
+}
+
+/* How the candidate could be used; BASE_NONE: not at all. */
+static enum base_how usable(struct planner *p, const struct plan_file *file,
+                            const struct candidate *c)
+{
+    struct store *store = store_at(p, file->store);
+    uint64_t planned;
+    if (hash128_is_zero(&c->id))
+        return BASE_NONE;
+    if (map_get(&p->seen, &c->id, &planned))
+        return planned == 1 ? BASE_INCLUDED : BASE_NONE;
+    if (store && store_has(store, &c->id) != CONTENT_NONE)
+        return store_is_delta(store, &c->id)               ? BASE_NONE
+               : store_has(store, &c->id) == CONTENT_HELD ? BASE_HELD
+                                                           : BASE_STORED;
+    if (p->files[c->file].planned || !on_disk(lib_file(p, c->file)))
+        return BASE_NONE; /* planned, but not standalone: no base */
+    return p->files[c->file].can_hold ? BASE_HELD : BASE_COPIED;
+}
+
+static bool find_base(struct planner *p, const struct plan_file *file, const struct tensor *tensor,
+                      size_t hint, struct candidate *ret)
+{
+    int chain[ANCESTORS];
+    size_t n = ancestors(p, file->model, chain);
+    for (size_t i = 0; i < n; i++) {
+        if (!find_tensor(p, chain[i], tensor, hint, ret))
+            continue;
+        if ((ret->how = usable(p, file, ret)) != BASE_NONE)
+            return true;
+    }
+    return false;
+}
+
+/* ---- deciding on ranges ---- */
+
+/* Where the bytes of a candidate can be read for samples. content is the caller's to free. */
+static int candidate_bytes(struct planner *p, const struct plan_file *file,
+                           const struct candidate *c, struct bytes_at *ret,
+                           struct content **content, struct err *err)
+{
+    struct store *store = store_at(p, file->store);
+    const struct tensor *t = &p->files[c->file].tensors.layout.tensors[c->tensor];
+    *content = NULL;
+    if (on_disk(lib_file(p, c->file))) {
+        int r = open_file(p, c->file, err);
+        *ret = (struct bytes_at){.fd = p->files[c->file].fd, .offset = t->offset};
+        return r;
+    }
+    int r = store ? content_open(store, &c->id, content, err)
+                  : err_set(err, ERR_NOTFOUND, "the base is not there");
+    *ret = (struct bytes_at){.fd = -1, .content = *content};
+    return r;
+}
+
+static int decide(struct planner *p, struct plan_file *file, struct plan_range *range,
+                  const struct tensor *tensor, struct err *err)
+{
+    struct store *store = store_at(p, file->store);
+    struct candidate base;
+    struct choice choice;
+    struct content *content = NULL;
+    struct bytes_at raw = {.fd = p->files[file->file].fd, .offset = range->offset}, base_at;
+    struct stat st;
+    bool known = map_has(&p->seen, &range->id);
+    range->base_file = -1;
+    if (!known && store) {
+        enum content_kind kind = store_has(store, &range->id);
+        known = kind == CONTENT_OBJECT || kind == CONTENT_PACK ||
+                (kind == CONTENT_HELD && fstat(raw.fd, &st) == 0 &&
+                 store_held_elsewhere(store, &range->id, st.st_dev, st.st_ino));
+    }
+    range->reference = known;
+    if (known)
+        return 0;
+    bool must_stand = store && store_is_base(store, &range->id);
+    bool has = tensor && dtype_is_float(tensor->dtype) && !must_stand &&
+               find_base(p, file, tensor, (size_t)range->tensor, &base);
+    if (has && hash128_equal(&base.id, &range->id)) {
+        range->reference = true;
+        range->base_file = (int)base.file;
+        map_put(&p->seen, &range->id, 1);
+        return 0;
+    }
+    int r = has ? candidate_bytes(p, file, &base, &base_at, &content, err) : 0;
+    if (r == 0)
+        r = choose(p->chooser, range->dtype, range->bytes, &raw, has ? &base_at : NULL, &choice,
+                   err);
+    content_free(content);
+    if (r < 0)
+        return r;
+    bool delta = has && choice.delta_bytes < choice.alone_bytes;
+    range->alone = choice.alone_bytes;
+    range->alone_codec = choice.alone;
+    range->codec = delta ? choice.delta : choice.alone;
+    range->estimated = delta ? choice.delta_bytes : choice.alone_bytes;
+    if (delta) {
+        range->base = base.id;
+        range->base_file = base.how == BASE_HELD || base.how == BASE_COPIED ? (int)base.file : -1;
+    }
+    map_put(&p->seen, &range->id, delta ? 2 : 1);
+    p->seconds += choice.seconds;
+    return 0;
+}
+
+/* The id of bytes that are no tensor. */
+static int hash_between(int fd, const struct range *range, struct hash128 *ret, struct err *err)
+{
+    enum { BLOCK = 1 << 16 };
+    AUTO_FREE char *block = mem_alloc(BLOCK);
+    struct hasher *hasher = hasher_new(0);
+    int r = 0;
+    for (uint64_t at = 0; at < range->bytes && r == 0;) {
+        size_t n = (size_t)MIN(range->bytes - at, (uint64_t)BLOCK);
+        r = file_pread(fd, block, n, range->offset + at, err);
+        if (r == 0)
+            hasher_update(hasher, block, n);
+        at += n;
+    }
+    *ret = hasher_digest(hasher);
+    hasher_free(hasher);
+    return r;
+}
+
+static int plan_one_file(struct planner *p, struct plan_file *file, struct err *err)
+{
+    struct source_file *source = &p->files[file->file];
+    const struct layout *layout = &source->tensors.layout;
+    size_t count;
+    int r = open_file(p, file->file, err);
+    AUTO_FREE struct range *ranges = layout_ranges(layout, &count);
+    file->ranges = mem_zalloc(count * sizeof *file->ranges);
+    file->range_count = count;
+    for (size_t i = 0; i < count && r == 0; i++) {
+        struct plan_range *range = &file->ranges[i];
+        const struct tensor *t = ranges[i].tensor;
+        *range = (struct plan_range){.offset = ranges[i].offset,
+                                     .bytes = ranges[i].bytes,
+                                     .dtype = t ? t->dtype : DTYPE_BYTES,
+                                     .tensor = t ? t - layout->tensors : -1};
+        if (t && hash128_is_zero(&source->tensors.ids[range->tensor]))
+            r = err_set(err, ERR_CHANGED, "it changed since it was indexed; scan again");
+        else if (t)
+            range->id = source->tensors.ids[range->tensor];
+        else
+            r = hash_between(source->fd, &ranges[i], &range->id, err);
+        if (r == 0)
+            r = decide(p, file, range, t, err);
+    }
+    cleanup_fd(&source->fd);
+    source->fd = -1;
+    return r;
+}
+
+/* ---- copies of bases: only where they pay ---- */
+
+/* Estimated cost of standalone copies of what the plan uses of this base file, and their gain. */
+static void weigh_copy(const struct planner *p, int base, uint64_t *cost, uint64_t *gain)
+{
+    struct map counted = {0};
+    *cost = *gain = 0;
+    for (size_t f = 0; f < p->plan->file_count; f++) {
+        const struct plan_file *file = &p->plan->files[f];
+        for (size_t i = 0; i < file->range_count; i++) {
+            const struct plan_range *range = &file->ranges[i];
+            if (range->base_file != base)
+                continue;
+            const struct hash128 *id = range->reference ? &range->id : &range->base;
+            /* A base compresses about as its fine-tune does. */
+            uint64_t alone = range->reference ? range->bytes * 2 / 3 : range->alone;
+            if (!map_has(&counted, id))
+                *cost += alone;
+            map_put(&counted, id, 1);
+            *gain += range->reference ? alone : range->alone - range->estimated;
+        }
+    }
+    map_release(&counted);
+}
+
+static void give_up_base(struct planner *p, int base)
+{
+    for (size_t f = 0; f < p->plan->file_count; f++) {
+        struct plan_file *file = &p->plan->files[f];
+        for (size_t i = 0; i < file->range_count; i++) {
+            struct plan_range *range = &file->ranges[i];
+            if (range->base_file != base)
+                continue;
+            if (range->reference) {
+                range->alone_codec = CODEC_PLANES;
+                range->alone = range->bytes * 2 / 3;
+            }
+            range->reference = false;
+            range->base = (struct hash128){0};
+            range->base_file = -1;
+            range->codec = range->alone_codec;
+            range->estimated = range->alone;
+        }
+    }
+}
+
+static bool is_used(const struct planner *p, int base)
+{
+    for (size_t f = 0; f < p->plan->file_count; f++)
+        for (size_t i = 0; i < p->plan->files[f].range_count; i++)
+            if (p->plan->files[f].ranges[i].base_file == base)
+                return true;
+    return false;
+}
+
+static void settle_copies(struct planner *p)
+{
+    for (uint32_t file = 0; file < p->library->file_count; file++) {
+        uint64_t cost, gain;
+        if (p->files[file].can_hold || p->files[file].planned || !is_used(p, (int)file))
+            continue;
+        weigh_copy(p, (int)file, &cost, &gain);
+        if (gain > cost) {
+            p->plan->base_bytes += cost;
+            continue;
+        }
+        give_up_base(p, (int)file);
+        AUTO_FREE char *note = mem_printf(
+            "the base %s can be neither linked nor cloned; include it (--include-base), or "
+            "compress more of its family at once, to store differences",
+            file_base(lib_file(p, file)->path));
+        path_list_add(&p->plan->notes, note);
+    }
+}
+
+/* ---- sums ---- */
+
+static struct plan_model *model_of(struct plan *plan, int model)
+{
+    return (struct plan_model *)plan_model_of(plan, model);
+}
+
+/* Which model of the library a base file belongs to, among the ancestors of a model. */
+static int owner_of(const struct planner *p, int model, uint32_t file)
+{
+    int chain[ANCESTORS];
+    size_t n = ancestors(p, model, chain);
+    for (size_t i = 0; i < n; i++)
+        for (size_t f = 0; f < p->library->models[chain[i]].file_count; f++)
+            if (p->library->models[chain[i]].files[f] == file)
+                return chain[i];
+    return n ? chain[0] : NO_MODEL;
+}
+
+static void note_base(struct planner *p, const struct plan_file *file)
+{
+    struct plan_model *model = model_of(p->plan, file->model);
+    struct store *store = store_at(p, file->store);
+    int chain[ANCESTORS];
+    size_t n = ancestors(p, file->model, chain);
+    for (size_t i = 0; i < file->range_count && model->how == BASE_NONE; i++) {
+        const struct plan_range *range = &file->ranges[i];
+        if (range->base_file >= 0) {
+            model->base = owner_of(p, file->model, (uint32_t)range->base_file);
+            model->how = p->files[range->base_file].planned    ? BASE_INCLUDED
+                         : p->files[range->base_file].can_hold ? BASE_HELD
+                                                               : BASE_COPIED;
+        } else if (!hash128_is_zero(&range->base)) {
+            struct candidate c;
+            const struct tensor *t =
+                &p->files[file->file].tensors.layout.tensors[range->tensor];
+            model->how = store && store_has(store, &range->base) != CONTENT_NONE ? BASE_STORED
+                                                                                 : BASE_INCLUDED;
+            for (size_t a = 0; a < n && model->base == NO_MODEL; a++)
+                if (find_tensor(p, chain[a], t, (size_t)range->tensor, &c) &&
+                    hash128_equal(&c.id, &range->base))
+                    model->base = chain[a];
+        }
+    }
+}
+
+/* What the plan comes to. Files are worked on one by one: space is needed for one at a time. */
+static void sum_up(struct planner *p)
+{
+    struct plan *plan = p->plan;
+    int64_t balance = -(int64_t)plan->base_bytes, lowest = balance;
+    for (size_t f = 0; f < plan->file_count; f++) {
+        struct plan_file *file = &plan->files[f];
+        if (file->skip)
+            continue;
+        file->estimated = MANIFEST_COST;
+        for (size_t i = 0; i < file->range_count; i++)
+            file->estimated += file->ranges[i].estimated + RANGE_COST;
+        note_base(p, file);
+        model_of(plan, file->model)->estimated += file->estimated;
+        balance -= (int64_t)file->estimated;
+        lowest = MIN(lowest, balance);
+        if (!p->request->keep)
+            balance += (int64_t)lib_file(p, file->file)->disk;
+        plan->before += p->request->keep ? 0 : lib_file(p, file->file)->disk;
+        plan->after += file->estimated;
+        p->seconds += (double)lib_file(p, file->file)->size / 1.5e9;
+    }
+    plan->frees = (int64_t)plan->before - (int64_t)plan->after - (int64_t)plan->base_bytes;
+    plan->needed = (uint64_t)(-lowest) + (uint64_t)(-lowest) / 20 + (1 << 20);
+    plan->seconds = p->seconds / p->ops->options.threads;
+    for (size_t f = 0; f < plan->file_count; f++)
+        if (!plan->files[f].skip) {
+            (void)file_free_space(plan->files[f].store, &plan->free, NULL);
+            break;
+        }
+}
+
+static int plan_files(struct planner *p, struct progress *progress, struct err *err)
+{
+    int chain[ANCESTORS], r = 0;
+    progress_phase(progress, "planning");
+    for (size_t f = 0; f < p->plan->file_count; f++) {
+        const struct plan_file *file = &p->plan->files[f];
+        size_t n = file->skip ? 0 : ancestors(p, file->model, chain);
+        for (size_t a = 0; a < n; a++)
+            for (size_t i = 0; i < p->library->models[chain[a]].file_count; i++)
+                check_holding(p, p->library->models[chain[a]].files[i], file->store);
+    }
+    for (size_t f = 0; f < p->plan->file_count && r == 0; f++) {
+        struct plan_file *file = &p->plan->files[f];
+        struct err why = {0};
+        r = progress_check(progress, err);
+        if (file->skip || r < 0)
+            continue;
+        if (plan_one_file(p, file, &why) < 0) {
+            file->skip = mem_strdup(why.text);
+            file->range_count = 0;
+            p->files[file->file].planned = false;
+        }
+    }
+    return r;
+}
+
+static void planner_release(struct planner *p)
+{
+    for (size_t i = 0; i < p->library->file_count; i++) {
+        cleanup_fd(&p->files[i].fd);
+        if (p->files[i].loaded)
+            catalog_tensors_release(&p->files[i].tensors);
+    }
+    for (size_t i = 0; i < p->store_paths.count; i++)
+        store_close(p->stores[i]);
+    free(p->stores);
+    path_list_release(&p->store_paths);
+    map_release(&p->seen);
+    chooser_free(p->chooser);
+    free(p->files);
+}
+
+int ops_plan(struct ops *ops, const struct library *library, const struct plan_request *request,
+             struct progress *progress, struct plan **ret, struct err *err)
+{
+    struct planner p = {.ops = ops, .library = library, .request = request};
+    p.plan = mem_zalloc(sizeof *p.plan);
+    p.files = mem_zalloc((library->file_count + 1) * sizeof *p.files);
+    for (size_t i = 0; i < library->file_count; i++)
+        p.files[i].fd = -1;
+    p.chooser = chooser_new();
+    add_models(&p);
+    int r = hash_needed(&p, progress, err);
+    if (r == 0)
+        r = add_files(&p, err);
+    if (r == 0)
+        r = plan_files(&p, progress, err);
+    if (r == 0) {
+        settle_copies(&p);
+        sum_up(&p);
+        *ret = p.plan;
+    } else {
+        plan_free(p.plan);
+    }
+    planner_release(&p);
+    return r;
+}
+
+/* What an estimate depends on: the contents and states of the model and of its bases. */
+static struct hash128 estimate_key(const struct library *library, int model)
+{
+    AUTO_BUF struct buf text = {0};
+    for (int depth = 0; model != NO_MODEL && depth < ANCESTORS; depth++) {
+        const struct lib_model *m = &library->models[model];
+        for (size_t i = 0; i < m->file_count; i++) {
+            const struct lib_file *file = &library->files[m->files[i]];
+            buf_add(&text, &file->content, sizeof file->content);
+            buf_printf(&text, "%d %u %s\n", file->state, file->links, file->path);
+        }
+        model = m->base;
+    }
+    return hash128_of(text.data, text.len);
+}
+
+int ops_estimate(struct ops *ops, struct progress *progress, struct err *err)
+{
+    struct library *library;
+    int r = ops_library(ops, &library, err);
+    if (r < 0)
+        return r;
+    progress_phase(progress, "estimating");
+    for (size_t i = 0; i < library->model_count && r == 0; i++) {
+        const struct lib_model *model = &library->models[i];
+        struct hash128 key = estimate_key(library, (int)i), before;
+        int index = (int)i;
+        struct plan_request request = {
+            .models = &index, .count = 1, .base = NO_MODEL, .quick = true, .live = true};
+        struct plan *plan;
+        if (!model->hashed || (catalog_estimate_key(ops->catalog, model->id, &before, NULL) == 0 &&
+                               hash128_equal(&before, &key)))
+            continue;
+        r = progress_check(progress, err);
+        if (r == 0)
+            r = ops_plan(ops, library, &request, progress, &plan, err);
+        if (r < 0)
+            break;
+        bool can = false;
+        for (size_t f = 0; f < plan->file_count; f++)
+            can |= !plan->files[f].skip;
+        r = catalog_put_estimate(ops->catalog, model->id, can ? plan->frees : INT64_MIN, &key, err);
+        plan_free(plan);
+    }
+    library_unref(library);
+    return r;
+}

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: MIT */
+/* Background work of a front end with a main loop. */
+#include "ops/session.h"
+
+#include "base/text.h"
+#include "jobs/job.h"
+#include "ops/scan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A job with all that its thread needs. Until it is back, only the thread touches work fields. */
+struct entry {
+    struct session_job shown;
+    struct session *session;
+    struct job *job;
+    bool cancelled;
+    /* Work: */
+    struct ops_options options;
+    struct library *library;
+    struct plan *plan;
+    struct path_list paths;
+    int *models;
+    size_t count;
+    struct plan_request request;
+    bool keep;
+    /* Results: */
+    struct done_report report;
+    struct verify_report verify;
+    struct scan_report scan;
+    struct err err;
+    struct buf notes;
+};
+
+/* What travels through the queue: an event, or a job that has ended. */
+struct message {
+    struct event *event;
+    struct entry *ended;
+};
+
+struct session {
+    struct ops_options options;
+    struct results *results;
+    struct entry **jobs;
+    size_t job_count, job_cap;
+};
+
+void event_free(struct event *event)
+{
+    if (!event)
+        return;
+    library_unref(event->library);
+    plan_free(event->plan);
+    free(event);
+}
+
+struct session *session_new(const struct ops_options *options)
+{
+    struct session *session = mem_zalloc(sizeof *session);
+    session->options = *options;
+    session->results = results_new();
+    return session;
+}
+
+static void entry_free(struct entry *entry)
+{
+    job_free(entry->job);
+    library_unref(entry->library);
+    plan_free(entry->plan);
+    path_list_release(&entry->paths);
+    done_report_release(&entry->report);
+    verify_report_release(&entry->verify);
+    scan_report_release(&entry->scan);
+    buf_release(&entry->notes);
+    buf_release(&entry->shown.log);
+    free(entry->shown.title);
+    free(entry->models);
+    free(entry);
+}
+
+void session_free(struct session *session)
+{
+    for (size_t i = 0; i < session->job_count; i++)
+        if (session->jobs[i]->job)
+            job_cancel(session->jobs[i]->job);
+    for (size_t i = 0; i < session->job_count; i++)
+        entry_free(session->jobs[i]);
+    for (struct message *m; (m = results_take(session->results));) {
+        event_free(m->event);
+        free(m);
+    }
+    results_free(session->results);
+    free(session->jobs);
+    free(session);
+}
+
+int session_fd(const struct session *session)
+{
+    return results_fd(session->results);
+}
+
+int session_library(struct session *session, struct library **ret, struct err *err)
+{
+    struct ops *ops;
+    int r = ops_open(&session->options, &ops, err);
+    if (r < 0)
+        return r;
+    r = ops_library(ops, ret, err);
+    ops_close(ops);
+    return r;
+}
+
+/* From a worker: sends a fresh snapshot. */
+static void send_library(struct entry *entry, struct ops *ops)
+{
+    struct library *library;
+    if (ops_library(ops, &library, NULL) < 0)
+        return;
+    struct message *message = mem_zalloc(sizeof *message);
+    message->event = mem_zalloc(sizeof *message->event);
+    message->event->kind = EVENT_LIBRARY;
+    message->event->library = library;
+    results_push(entry->session->results, message);
+}
+
+static int work_scan(struct entry *entry, struct ops *ops, struct progress *progress)
+{
+    struct scan_request request = {.paths = (const char *const *)entry->paths.paths,
+                                   .headers_only = true};
+    int r = ops_scan(ops, &request, progress, &entry->scan, &entry->err);
+    send_library(entry, ops);
+    if (r < 0)
+        return r;
+    scan_report_release(&entry->scan);
+    request.headers_only = false;
+    r = ops_scan(ops, &request, progress, &entry->scan, &entry->err);
+    send_library(entry, ops);
+    if (r == 0)
+        r = ops_estimate(ops, progress, &entry->err);
+    send_library(entry, ops);
+    return r;
+}
+
+static int work_one(struct entry *entry, struct ops *ops, struct progress *progress)
+{
+    int r = 0;
+    switch (entry->shown.kind) {
+    case JOB_SCAN:
+        return work_scan(entry, ops, progress);
+    case JOB_PLAN:
+        entry->request.models = entry->models;
+        return ops_plan(ops, entry->library, &entry->request, progress, &entry->plan, &entry->err);
+    case JOB_COMPRESS:
+        r = ops_compress(ops, entry->library, entry->plan, entry->keep, progress, &entry->report,
+                         &entry->err);
+        break;
+    case JOB_DECOMPRESS:
+        r = ops_decompress(ops, entry->library, entry->models, entry->count, NULL, progress,
+                           &entry->report, &entry->err);
+        break;
+    case JOB_VERIFY:
+        return ops_verify(ops, entry->library, entry->models, entry->count, progress,
+                          &entry->verify, &entry->err);
+    }
+    ops_refresh(ops);
+    send_library(entry, ops);
+    return r;
+}
+
+static void *work(void *context, struct progress *progress)
+{
+    struct entry *entry = context;
+    struct message *message = mem_zalloc(sizeof *message);
+    struct ops *ops;
+    message->ended = entry;
+    if (ops_open(&entry->options, &ops, &entry->err) == 0) {
+        int r = work_one(entry, ops, progress);
+        if (r == 0)
+            entry->err.code = 0;
+        buf_add(&entry->notes, ops->notes.data, ops->notes.len);
+        ops_close(ops);
+    }
+    return message;
+}
+
+static bool is_store_job(const struct entry *entry)
+{
+    return entry->shown.kind == JOB_COMPRESS || entry->shown.kind == JOB_DECOMPRESS ||
+           entry->shown.kind == JOB_VERIFY;
+}
+
+static void start(struct session *session, struct entry *entry)
+{
+    entry->shown.state = JOB_RUNNING;
+    entry->shown.started = ops_now();
+    entry->job = job_start(work, entry, session->results);
+    entry->shown.progress = job_progress(entry->job);
+}
+
+/* Store jobs run one after the other, everything else at once. */
+static void start_next(struct session *session)
+{
+    for (size_t i = 0; i < session->job_count; i++)
+        if (is_store_job(session->jobs[i]) && session->jobs[i]->shown.state == JOB_RUNNING)
+            return;
+    for (size_t i = 0; i < session->job_count; i++) {
+        if (session->jobs[i]->shown.state == JOB_QUEUED) {
+            start(session, session->jobs[i]);
+            return;
+        }
+    }
+}
+
+static struct entry *add(struct session *session, enum job_kind kind, char *title,
+                         struct library *library)
+{
+    struct entry *entry = mem_zalloc(sizeof *entry);
+    entry->shown.kind = kind;
+    entry->shown.title = title;
+    entry->session = session;
+    entry->options = session->options;
+    entry->library = library ? library_ref(library) : NULL;
+    *ARRAY_ADD(session->jobs, session->job_count, session->job_cap) = entry;
+    return entry;
+}
+
+static void take_models(struct entry *entry, const int *models, size_t count)
+{
+    entry->models = mem_alloc((count + 1) * sizeof *models);
+    if (count)
+        memcpy(entry->models, models, count * sizeof *models);
+    entry->count = count;
+}
+
+/* "compress acme/x" or "compress 3 models". */
+static char *title_for(const char *verb, const struct library *library, const int *models,
+                       size_t count)
+{
+    if (count != 1)
+        return count ? mem_printf("%s %zu models", verb, count) : mem_printf("%s", verb);
+    AUTO_FREE char *name = text_safe(library->models[models[0]].name);
+    return mem_printf("%s %s", verb, name);
+}
+
+void session_scan(struct session *session, const char *const *paths)
+{
+    for (size_t i = 0; i < session->job_count; i++)
+        if (session->jobs[i]->shown.kind == JOB_SCAN &&
+            session->jobs[i]->shown.state == JOB_RUNNING)
+            return;
+    struct entry *entry = add(session, JOB_SCAN, mem_strdup("scan"), NULL);
+    for (; paths && *paths; paths++)
+        path_list_add(&entry->paths, *paths);
+    *ARRAY_ADD(entry->paths.paths, entry->paths.count, entry->paths.cap) = NULL;
+    entry->paths.count--;
+    start(session, entry);
+}
+
+void session_plan(struct session *session, struct library *library,
+                  const struct plan_request *request)
+{
+    struct entry *entry =
+        add(session, JOB_PLAN, title_for("plan", library, request->models, request->count), library);
+    entry->request = *request;
+    take_models(entry, request->models, request->count);
+    start(session, entry);
+}
+
+void session_compress(struct session *session, struct library *library, struct plan *plan,
+                      bool keep)
+{
+    size_t asked = 0;
+    int first = NO_MODEL;
+    for (size_t i = 0; i < plan->model_count; i++) {
+        if (!plan->models[i].estimated)
+            continue;
+        asked++;
+        first = plan->models[i].model;
+    }
+    const char *verb = keep ? "compress (trial)" : "compress";
+    struct entry *entry =
+        add(session, JOB_COMPRESS, title_for(verb, library, &first, asked), library);
+    entry->plan = plan;
+    entry->keep = keep;
+    start_next(session);
+}
+
+void session_decompress(struct session *session, struct library *library, const int *models,
+                        size_t count)
+{
+    struct entry *entry = add(session, JOB_DECOMPRESS,
+                              title_for("decompress", library, models, count), library);
+    take_models(entry, models, count);
+    start_next(session);
+}
+
+void session_verify(struct session *session, struct library *library, const int *models,
+                    size_t count)
+{
+    struct entry *entry =
+        add(session, JOB_VERIFY, title_for("verify", library, models, count), library);
+    take_models(entry, models, count);
+    start_next(session);
+}
+
+static void add_line(struct buf *log, const char *text)
+{
+    text_escape(log, text, strlen(text));
+    buf_char(log, '\n');
+}
+
+/* What the job has to say, as lines for its log. */
+static void write_log(struct entry *entry)
+{
+    struct buf *log = &entry->shown.log;
+    char size[16], stored[16];
+    char *save = NULL;
+    for (size_t i = 0; i < entry->report.count; i++) {
+        const struct done_model *m = &entry->report.models[i];
+        text_size(size, m->size);
+        text_size(stored, m->stored);
+        AUTO_FREE char *line =
+            m->error    ? mem_printf("%s: %s", m->name, m->error)
+            : m->stored ? mem_printf("%s: %zu files, %s -> %s, %.1f s", m->name, m->files, size,
+                                     stored, m->seconds)
+                        : mem_printf("%s: %zu files, %s, %.1f s", m->name, m->files, size,
+                                     m->seconds);
+        add_line(log, line);
+        entry->shown.freed += m->freed;
+    }
+    for (size_t i = 0; i < entry->scan.problem_count; i++) {
+        AUTO_FREE char *line =
+            mem_printf("%s: %s", entry->scan.problems[i].path, entry->scan.problems[i].reason);
+        add_line(log, line);
+    }
+    for (size_t i = 0; i < entry->verify.count; i++) {
+        AUTO_FREE char *line =
+            mem_printf("%s: %s", entry->verify.damaged[i].object, entry->verify.damaged[i].reason);
+        add_line(log, line);
+    }
+    if (entry->shown.kind == JOB_VERIFY && !entry->err.code) {
+        text_size(size, entry->verify.bytes);
+        AUTO_FREE char *line = mem_printf("%llu objects, %s of tensors: %s",
+                                          (unsigned long long)entry->verify.objects, size,
+                                          entry->verify.count ? "DAMAGE FOUND" : "all good");
+        add_line(log, line);
+    }
+    if (entry->report.notes.len)
+        buf_add(&entry->notes, entry->report.notes.data, entry->report.notes.len);
+    for (char *line = entry->notes.len ? strtok_r(entry->notes.data, "\n", &save) : NULL; line;
+         line = strtok_r(NULL, "\n", &save))
+        add_line(log, line);
+    if (entry->err.code)
+        add_line(log, entry->err.text);
+}
+
+/* A job's thread has ended: its fields are the main thread's again. */
+static struct event *end_job(struct session *session, struct entry *entry)
+{
+    struct event *event = mem_zalloc(sizeof *event);
+    job_free(entry->job);
+    entry->job = NULL;
+    entry->shown.progress = NULL;
+    entry->shown.seconds = ops_now() - entry->shown.started;
+    bool bad = entry->err.code || (entry->shown.kind == JOB_VERIFY && entry->verify.count);
+    entry->shown.state = entry->err.code == ERR_CANCELLED ? JOB_CANCELLED
+                         : bad                           ? JOB_FAILED
+                                                         : JOB_DONE;
+    write_log(entry);
+    event->kind = EVENT_JOB;
+    event->err = entry->err;
+    if (entry->shown.kind == JOB_PLAN) {
+        event->kind = EVENT_PLAN;
+        event->library = library_ref(entry->library);
+        event->plan = entry->plan;
+        entry->plan = NULL;
+    }
+    if (entry->shown.kind == JOB_PLAN || (entry->shown.kind == JOB_SCAN && !entry->shown.log.len)) {
+        for (size_t i = 0; i < session->job_count; i++) /* nothing worth keeping */
+            if (session->jobs[i] == entry)
+                memmove(&session->jobs[i], &session->jobs[i + 1],
+                        (--session->job_count - i) * sizeof *session->jobs);
+        entry_free(entry);
+    }
+    start_next(session);
+    return event;
+}
+
+struct event *session_next(struct session *session)
+{
+    struct message *message = results_take(session->results);
+    if (!message)
+        return NULL;
+    struct event *event = message->event;
+    if (message->ended)
+        event = end_job(session, message->ended);
+    free(message);
+    return event;
+}
+
+size_t session_job_count(const struct session *session)
+{
+    return session->job_count;
+}
+
+const struct session_job *session_job(const struct session *session, size_t i)
+{
+    return &session->jobs[i]->shown;
+}
+
+void session_cancel(struct session *session, size_t i)
+{
+    struct entry *entry = session->jobs[i];
+    if (entry->job)
+        job_cancel(entry->job);
+    else if (entry->shown.state == JOB_QUEUED)
+        entry->shown.state = JOB_CANCELLED;
+}
+
+bool session_busy(const struct session *session)
+{
+    for (size_t i = 0; i < session->job_count; i++)
+        if (is_store_job(session->jobs[i]) && session->jobs[i]->shown.state <= JOB_RUNNING)
+            return true;
+    return false;
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a front end with a main loop needs: scans, plans and store jobs in the background, and
+ * their results as events. All functions are for the main thread; workers have contexts of
+ * their own and touch nothing here.
+ */
+#ifndef TARE_OPS_SESSION_H
+#define TARE_OPS_SESSION_H
+
+#include "ops/compress.h"
+
+struct session;
+
+enum event_kind {
+    EVENT_LIBRARY, /* a new snapshot */
+    EVENT_PLAN,    /* a plan that was asked for, or why there is none */
+    EVENT_JOB,     /* a job changed its state */
+};
+
+/* Owned by who took it: event_free, after taking what it wants to keep. */
+struct event {
+    enum event_kind kind;
+    struct library *library; /* LIBRARY, PLAN: a reference of its own */
+    struct plan *plan;
+    bool keep;
+    struct err err; /* code 0: all went well */
+};
+void event_free(struct event *event); /* accepts NULL */
+
+enum job_kind { JOB_SCAN, JOB_PLAN, JOB_COMPRESS, JOB_DECOMPRESS, JOB_VERIFY };
+enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_CANCELLED };
+
+/* A job as the Jobs tab shows it. */
+struct session_job {
+    enum job_kind kind;
+    enum job_state state;
+    char *title;
+    struct progress *progress; /* while running, else NULL */
+    double started, seconds;
+    struct buf log;            /* lines, escaped */
+    int64_t freed;             /* bytes; of a compress that is done */
+};
+
+struct session *session_new(const struct ops_options *options);
+/* Asks what runs to stop at its next safe point, waits for it, and frees everything. */
+void session_free(struct session *session);
+
+/* Readable while events wait. */
+int session_fd(const struct session *session);
+/* The next event, or NULL. Jobs move on in here. */
+struct event *session_next(struct session *session);
+
+/* The index as it is, without a scan: for the first screen. */
+int session_library(struct session *session, struct library **ret, struct err *err);
+
+void session_scan(struct session *session, const char *const *paths);
+void session_plan(struct session *session, struct library *library,
+                  const struct plan_request *request);
+/* Takes over the plan. */
+void session_compress(struct session *session, struct library *library, struct plan *plan,
+                      bool keep);
+void session_decompress(struct session *session, struct library *library, const int *models,
+                        size_t count);
+void session_verify(struct session *session, struct library *library, const int *models,
+                    size_t count);
+
+size_t session_job_count(const struct session *session);
+const struct session_job *session_job(const struct session *session, size_t i);
+/* Stops a running job after the file in flight; a queued one never starts. */
+void session_cancel(struct session *session, size_t i);
+/* Whether a store job runs or waits. */
+bool session_busy(const struct session *session);
+
+#endif

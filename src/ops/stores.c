@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* Which stores there are, and which one a file belongs into. */
+#include "ops/ops.h"
+
+#include "base/file.h"
+#include "catalog/catalog.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { REGISTRY_LIMIT = 1 << 20 };
+
+static char *data_home(void)
+{
+    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    if (data && *data)
+        return file_join(data, "tare");
+    return file_join(home ? home : "/tmp", ".local/share/tare");
+}
+
+static bool is_store(const char *path)
+{
+    AUTO_FREE char *format = file_join(path, "format");
+    return access(format, F_OK) == 0;
+}
+
+static void add_if_store(struct path_list *list, const char *path)
+{
+    if (is_store(path))
+        path_list_add(list, path);
+}
+
+/* The places a root's models may have been stored at. */
+static void add_near(struct path_list *list, const char *root)
+{
+    AUTO_FREE char *parent = file_dir(root);
+    AUTO_FREE char *beside = file_join(parent, ".tare"), *inside = file_join(root, ".tare");
+    add_if_store(list, beside);
+    add_if_store(list, inside);
+}
+
+static void found_store(void *context, const char *path)
+{
+    add_if_store(context, path);
+}
+
+static void found_root(void *context, const char *path)
+{
+    add_near(context, path);
+}
+
+void ops_stores(struct ops *ops, struct path_list *ret)
+{
+    if (ops->options.store) {
+        add_if_store(ret, ops->options.store);
+        return;
+    }
+    AUTO_FREE char *home = data_home();
+    AUTO_FREE char *usual = file_join(home, "store"), *registry = file_join(home, "stores");
+    AUTO_BUF struct buf text = {0};
+    add_if_store(ret, usual);
+    if (file_read_all(AT_FDCWD, registry, REGISTRY_LIMIT, &text, NULL) == 0) {
+        char *save = NULL;
+        for (char *line = strtok_r(text.data, "\n", &save); line;
+             line = strtok_r(NULL, "\n", &save))
+            add_if_store(ret, line);
+    }
+    (void)catalog_stores(ops->catalog, found_store, ret, NULL);
+    (void)catalog_roots(ops->catalog, found_root, ret, NULL);
+}
+
+/* The device of the path, or of its nearest parent that exists. */
+static dev_t device_of(const char *path)
+{
+    struct stat st;
+    AUTO_FREE char *place = mem_strdup(path);
+    while (stat(place, &st) < 0) {
+        char *slash = strrchr(place, '/');
+        if (!slash)
+            return 0;
+        slash[slash == place] = '\0';
+        if (slash == place && stat(place, &st) < 0)
+            return 0;
+    }
+    return st.st_dev;
+}
+
+char *ops_store_for(const struct ops *ops, const struct lib_model *model, const char *path)
+{
+    if (ops->options.store)
+        return mem_strdup(ops->options.store);
+    AUTO_FREE char *home = data_home(), *usual = file_join(home, "store");
+    if (device_of(usual) == device_of(path))
+        return TAKE_PTR(usual);
+    if (strcmp(model->source, "hf") != 0)
+        return file_join(model->root, ".tare");
+    AUTO_FREE char *parent = file_dir(model->root);
+    return file_join(parent, ".tare");
+}
+
+void ops_remember_store(struct ops *ops, const char *path)
+{
+    AUTO_FREE char *home = data_home(), *registry = file_join(home, "stores");
+    AUTO_FREE char *usual = file_join(home, "store");
+    AUTO_BUF struct buf text = {0};
+    (void)catalog_add_store(ops->catalog, path, NULL);
+    if (strcmp(path, usual) == 0 || strchr(path, '\n'))
+        return;
+    (void)file_read_all(AT_FDCWD, registry, REGISTRY_LIMIT, &text, NULL);
+    AUTO_FREE char *line = mem_printf("%s\n", path);
+    const char *known = text.data ? strstr(text.data, line) : NULL;
+    if (known && (known == text.data || known[-1] == '\n'))
+        return;
+    buf_str(&text, line);
+    AUTO_FD int dir = file_make_dirs(home, NULL) < 0 ? -1 : file_open_dir(AT_FDCWD, home, NULL);
+    if (dir >= 0)
+        (void)file_replace(dir, "stores", text.data, text.len, 0600, NULL);
+}

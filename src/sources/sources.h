@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where models lie on disk: the Hugging Face hub cache and plain folders. The walkers name
+ * files; they open no weight file and never a secret.
+ */
+#ifndef TARE_SOURCES_SOURCES_H
+#define TARE_SOURCES_SOURCES_H
+
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <sys/stat.h>
+
+enum source { SOURCE_FOLDER = 0, SOURCE_HF = 1 };
+
+/* "dir", "hf": as lists show it. */
+const char *source_name(enum source source);
+
+enum {
+    FOUND_INCOMPLETE = 1, /* a download is under way, or broke off */
+    FOUND_ORPHAN = 2,     /* blobs that no revision names */
+};
+
+/* One weight file or companion of a model. */
+struct found_file {
+    const char *name;   /* within the model: "model-00001-of-00002.safetensors" */
+    const char *path;   /* the regular file at the end of all links, absolute */
+    const char *digest; /* what a content-addressed cache names it by, else NULL */
+    struct stat st;     /* of that file */
+};
+
+struct found_model {
+    enum source source;
+    const char *root;     /* the cache or the folder that was walked, absolute */
+    const char *name;     /* "acme/l31-sql-ft", "run7/checkpoint-40" */
+    const char *path;     /* its folder, or the lone file */
+    const char *revision; /* commit, or "" */
+    const char *run;      /* name of the run that this is a checkpoint of, or "" */
+    unsigned flags;       /* FOUND_… */
+    struct found_file *files, *companions;
+    size_t file_count, companion_count;
+};
+
+/* What a walk reports to. Models without weight files are reported too: the store may hold them. */
+struct source_sink {
+    int (*model)(void *context, const struct found_model *model, struct err *err);
+    /* Something cannot be used; the walk goes on. reason may hold foreign bytes. */
+    void (*problem)(void *context, const char *path, const char *reason);
+    void *context;
+};
+
+/*
+ * Walks one root. A folder that looks like a hub cache is walked as one, also below the root.
+ * Stays on the root's file system, follows no directory link and no link that leads out.
+ * Fails only where the sink fails; a root that cannot be read is a problem told to it.
+ */
+int source_walk(const char *root, const struct source_sink *sink, struct err *err);
+
+/* Whether the folder is a hub cache, by its entries. */
+bool source_is_hub(const char *path);
+
+/* The hub cache of this user by HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME: free it. */
+char *source_hub_path(void);
+
+/* One link of a hub cache that leads to a regular file, one entry for every hop's end. */
+struct hub_link {
+    char *path;   /* of the link, relative to the cache */
+    char *target; /* its text */
+    uint64_t dev, ino; /* of the regular file at the end of the chain */
+};
+struct hub_links {
+    struct hub_link *links;
+    size_t count, cap;
+};
+
+/* All links of all repositories of a cache, snapshots and blobs, read afresh. */
+int hub_links_read(const char *cache, struct hub_links *ret, struct err *err);
+void hub_links_release(struct hub_links *links);
+
+/*
+ * Whether a download into the repository that this blob belongs to is under way: an
+ * ".incomplete" or a lock younger than max_age seconds. ret_name gets which (free it).
+ */
+bool hub_blob_is_busy(const char *cache, const char *blob_path, int max_age, char **ret_name);
+
+/* The newest modification below a folder (Unix seconds), at most a few levels deep. */
+int64_t source_newest_below(const char *folder);
+
+#endif

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Object files. All numbers are little-endian.
+ *   0    8  "tareobj\n"
+ *   8    4  version (1)
+ *   12   4  entries E
+ *   16   4  chunks C
+ *   20   4  0
+ *   24   8  length of the file
+ *   32   8  XXH3-64 of the tables
+ *   40   8  XXH3-64 of bytes 0 to 39
+ *   48      E entries of 56 bytes: id 16, base 16 (0: none), raw bytes 8, first chunk 4,
+ *           chunks 4, dtype 4, 0 4
+ *           C chunks of 32 bytes: offset 8, stored bytes 4, raw bytes 4, codec 4, 0 4, XXH3-64
+ *           of the raw bytes 8
+ *           the encoded chunks
+ */
+#include "store/object.h"
+
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { HEAD = 48, ENTRY = 56, CHUNK = 32, TABLE_LIMIT = 1 << 28 };
+static const char magic[8] = "tareobj\n";
+
+struct object_writer {
+    int fd;
+    uint64_t at;
+    uint8_t *tables;
+    struct object_entry *entries;
+    uint32_t entry_count, chunk_count, next;
+};
+
+static void put32(uint8_t *p, uint32_t v)
+{
+    v = htole32(v);
+    memcpy(p, &v, sizeof v);
+}
+
+static void put64(uint8_t *p, uint64_t v)
+{
+    v = htole64(v);
+    memcpy(p, &v, sizeof v);
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return le32toh(v);
+}
+
+static uint64_t get64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return le64toh(v);
+}
+
+uint32_t object_chunk_bytes(enum dtype dtype)
+{
+    return (uint32_t)(CODEC_CHUNK * dtype_width(dtype));
+}
+
+uint32_t object_chunk_count(enum dtype dtype, uint64_t bytes)
+{
+    uint32_t each = object_chunk_bytes(dtype);
+    return (uint32_t)((bytes + each - 1) / each);
+}
+
+static int damaged(struct err *err, const char *what)
+{
+    return err_set(err, ERR_DAMAGED, "%s", what);
+}
+
+static int parse_entries(struct object *object, const uint8_t *p, struct err *err)
+{
+    uint64_t next = 0;
+    for (uint32_t i = 0; i < object->entry_count; i++, p += ENTRY) {
+        struct object_entry *entry = &object->entries[i];
+        memcpy(entry->id.b, p, 16);
+        memcpy(entry->base.b, p + 16, 16);
+        entry->bytes = get64(p + 32);
+        entry->first = get32(p + 40);
+        entry->count = get32(p + 44);
+        entry->dtype = (enum dtype)get32(p + 48);
+        if ((unsigned)entry->dtype >= DTYPE_COUNT || entry->first != next ||
+            entry->bytes % dtype_width(entry->dtype) ||
+            entry->bytes / object_chunk_bytes(entry->dtype) > object->chunk_count ||
+            entry->count != object_chunk_count(entry->dtype, entry->bytes))
+            return damaged(err, "an entry of the table is wrong");
+        next += entry->count;
+    }
+    return next == object->chunk_count ? 0 : damaged(err, "the tables do not agree");
+}
+
+static int parse_chunks(struct object *object, const uint8_t *p, struct err *err)
+{
+    for (uint32_t e = 0; e < object->entry_count; e++) {
+        const struct object_entry *entry = &object->entries[e];
+        uint64_t left = entry->bytes;
+        for (uint32_t i = 0; i < entry->count; i++, p += CHUNK) {
+            struct object_chunk *chunk = &object->chunks[entry->first + i];
+            chunk->offset = get64(p);
+            chunk->stored = get32(p + 8);
+            chunk->raw = get32(p + 12);
+            chunk->codec = (enum codec)get32(p + 16);
+            chunk->sum = get64(p + 24);
+            uint64_t want = MIN(left, (uint64_t)object_chunk_bytes(entry->dtype));
+            if (chunk->raw != want || chunk->stored > chunk->raw || chunk->offset > object->size ||
+                chunk->stored > object->size - chunk->offset)
+                return damaged(err, "a chunk of the table is wrong");
+            left -= want;
+        }
+    }
+    return 0;
+}
+
+static int parse(struct object *object, struct err *err)
+{
+    uint8_t head[HEAD];
+    if (object->size < HEAD)
+        return damaged(err, "too short for an object");
+    int r = file_pread(object->fd, head, HEAD, 0, err);
+    if (r < 0)
+        return r;
+    if (memcmp(head, magic, sizeof magic) != 0 || get64(head + 40) != hash64_of(head, 40))
+        return damaged(err, "the header of the object is damaged");
+    if (get32(head + 8) != OBJECT_VERSION)
+        return err_set(err, ERR_UNSUPPORTED, "made by a newer tare (object version %u)",
+                       get32(head + 8));
+    object->entry_count = get32(head + 12);
+    object->chunk_count = get32(head + 16);
+    uint64_t tables = (uint64_t)object->entry_count * ENTRY + (uint64_t)object->chunk_count * CHUNK;
+    if (get64(head + 24) != object->size || tables > object->size - HEAD || tables > TABLE_LIMIT)
+        return damaged(err, "the object has another length than it says");
+    AUTO_FREE uint8_t *bytes = mem_alloc(tables);
+    r = file_pread(object->fd, bytes, tables, HEAD, err);
+    if (r < 0)
+        return r;
+    if (hash64_of(bytes, tables) != get64(head + 32))
+        return damaged(err, "the tables of the object are damaged");
+    object->entries = mem_zalloc(object->entry_count * sizeof *object->entries);
+    object->chunks = mem_zalloc(object->chunk_count * sizeof *object->chunks);
+    r = parse_entries(object, bytes, err);
+    return r < 0 ? r : parse_chunks(object, bytes + (size_t)object->entry_count * ENTRY, err);
+}
+
+int object_open_fd(int fd, uint64_t size, struct object **ret, struct err *err)
+{
+    struct object *object = mem_zalloc(sizeof *object);
+    *object = (struct object){.fd = fd, .size = size, .references = 1};
+    int r = parse(object, err);
+    if (r < 0)
+        object_free(object);
+    else
+        *ret = object;
+    return r;
+}
+
+int object_open(int dir, const char *path, struct object **ret, struct err *err)
+{
+    struct stat st;
+    struct err why = {0};
+    int fd = file_open_regular(dir, path, &st, &why);
+    int r = fd < 0 ? fd : object_open_fd(fd, (uint64_t)st.st_size, ret, &why);
+    return r < 0 ? err_set(err, r, "object %.60s: %.400s", file_base(path), why.text) : 0;
+}
+
+void object_free(struct object *object)
+{
+    if (!object || --object->references)
+        return;
+    cleanup_fd(&object->fd);
+    free(object->entries);
+    free(object->chunks);
+    free(object);
+}
+
+const struct object_entry *object_find(const struct object *object, const struct hash128 *id)
+{
+    for (uint32_t i = 0; i < object->entry_count; i++)
+        if (hash128_equal(&object->entries[i].id, id))
+            return &object->entries[i];
+    return NULL;
+}
+
+int object_read(const struct object *object, const struct object_chunk *chunk, uint8_t *dst,
+                struct err *err)
+{
+    return file_pread(object->fd, dst, chunk->stored, chunk->offset, err);
+}
+
+int object_writer_new(int dir, const char *name, const struct object_entry *entries,
+                      uint32_t count, struct object_writer **ret, struct err *err)
+{
+    (void)unlinkat(dir, name, 0);
+    int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+    if (fd < 0)
+        return err_sys(err, "%s", name);
+    struct object_writer *writer = mem_zalloc(sizeof *writer);
+    writer->fd = fd;
+    writer->entry_count = count;
+    writer->entries = mem_alloc(count * sizeof *entries);
+    memcpy(writer->entries, entries, count * sizeof *entries);
+    for (uint32_t i = 0; i < count; i++) {
+        struct object_entry *entry = &writer->entries[i];
+        entry->first = writer->chunk_count;
+        entry->count = object_chunk_count(entry->dtype, entry->bytes);
+        writer->chunk_count += entry->count;
+    }
+    size_t tables = (size_t)count * ENTRY + (size_t)writer->chunk_count * CHUNK;
+    writer->tables = mem_zalloc(tables);
+    writer->at = HEAD + tables;
+    *ret = writer;
+    return 0;
+}
+
+int object_writer_add(struct object_writer *writer, enum codec codec, const uint8_t *data,
+                      uint32_t stored, uint32_t raw, uint64_t sum, struct err *err)
+{
+    uint8_t *p = writer->tables + (size_t)writer->entry_count * ENTRY +
+                 (size_t)writer->next++ * CHUNK;
+    put64(p, writer->at);
+    put32(p + 8, stored);
+    put32(p + 12, raw);
+    put32(p + 16, codec);
+    put64(p + 24, sum);
+    int r = file_pwrite(writer->fd, data, stored, writer->at, err);
+    writer->at += stored;
+    return r;
+}
+
+int object_writer_finish(struct object_writer *writer, uint64_t *ret_size, struct err *err)
+{
+    uint8_t head[HEAD] = {0};
+    size_t tables = (size_t)writer->entry_count * ENTRY + (size_t)writer->chunk_count * CHUNK;
+    uint8_t *p = writer->tables;
+    for (uint32_t i = 0; i < writer->entry_count; i++, p += ENTRY) {
+        const struct object_entry *entry = &writer->entries[i];
+        memcpy(p, entry->id.b, 16);
+        memcpy(p + 16, entry->base.b, 16);
+        put64(p + 32, entry->bytes);
+        put32(p + 40, entry->first);
+        put32(p + 44, entry->count);
+        put32(p + 48, entry->dtype);
+    }
+    memcpy(head, magic, sizeof magic);
+    put32(head + 8, OBJECT_VERSION);
+    put32(head + 12, writer->entry_count);
+    put32(head + 16, writer->chunk_count);
+    put64(head + 24, writer->at);
+    put64(head + 32, hash64_of(writer->tables, tables));
+    put64(head + 40, hash64_of(head, 40));
+    int r = file_pwrite(writer->fd, writer->tables, tables, HEAD, err);
+    if (r == 0)
+        r = file_pwrite(writer->fd, head, HEAD, 0, err);
+    if (r == 0 && fsync(writer->fd) < 0)
+        r = err_sys(err, "making an object durable");
+    /* What is compared next shall come from the disk. */
+    (void)posix_fadvise(writer->fd, 0, 0, POSIX_FADV_DONTNEED);
+    if (close(TAKE_FD(writer->fd)) < 0 && r == 0)
+        r = err_sys(err, "closing an object");
+    if (r == 0)
+        *ret_size = writer->at;
+    return r;
+}
+
+void object_writer_free(struct object_writer *writer)
+{
+    if (!writer)
+        return;
+    cleanup_fd(&writer->fd);
+    free(writer->tables);
+    free(writer->entries);
+    free(writer);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of src/store share. */
+#ifndef TARE_STORE_PRIVATE_H
+#define TARE_STORE_PRIVATE_H
+
+#include "store/store.h"
+
+/* An object file that is finished but still lies in tmp/. */
+struct unpublished {
+    char tmp[40], place[48]; /* names below tmp/ and objects/ */
+};
+
+struct held {
+    struct manifest manifest; /* path, size and ranges; the file is held/<fid> */
+};
+
+struct store {
+    char *path;
+    int dir, tmp, files, objects, held_dir, lock; /* -1 where not open */
+    enum store_mode mode;
+    struct manifest *manifests;
+    size_t manifest_count, manifest_cap, unreadable;
+    struct held *held;
+    size_t held_count, held_cap;
+    struct hash128 *packs;
+    size_t pack_count, pack_cap;
+    struct map places;   /* id -> place_make() */
+    struct map deltas;   /* ids that are deltas -> index of delta_bases */
+    struct hash128 *delta_bases;
+    size_t delta_count, delta_cap;
+    struct map bases;    /* ids that some delta needs */
+    struct map held_ids; /* id -> index of held << 32 | index of range */
+    struct unpublished *unpublished;
+    size_t unpublished_count, unpublished_cap;
+    uint64_t next_tmp;
+    bool broken;           /* the index could not be read again: nothing may be removed */
+    struct object *pack; /* opened last: its small tensors are asked for one after the other */
+    struct hash128 pack_id;
+};
+
+/* A place of bytes: what kind, and an index of packs or what held_ids holds. */
+static inline uint64_t place_make(enum content_kind kind, uint64_t index)
+{
+    return (uint64_t)kind << 60 | index;
+}
+static inline enum content_kind place_kind(uint64_t place)
+{
+    return (enum content_kind)(place >> 60);
+}
+static inline uint64_t place_index(uint64_t place)
+{
+    return place & (((uint64_t)1 << 60) - 1);
+}
+
+/* Reads manifests, held files and objects anew. */
+int store_reload(struct store *store, struct buf *notes, struct err *err);
+/* Puts right what a crash left: the recovery table of docs/store-format.md. */
+int store_recover(struct store *store, struct buf *notes, struct err *err);
+
+/* "ab/abcdef…" or "ab/abcdef….pack" */
+void object_name(char dst[48], const struct hash128 *id, bool pack);
+
+/* The id that an object's or pack's name begins with. */
+bool object_parse_name(const char *name, struct hash128 *ret);
+
+#endif

@@ -1,0 +1,741 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening a store, its manifests and its index of content ids. */
+#include "store/store.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "base/text.h"
+#include "store/private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MANIFEST_LIMIT = 1 << 30 };
+
+static const char readme[] =
+    "This folder is a store of tare: it holds model files that were compressed, and what is\n"
+    "needed to give them back byte for byte. Do not change or remove anything in here by hand.\n"
+    "\n"
+    "  tare list                     what is stored\n"
+    "  tare decompress MODEL         put a model's files back where they were\n"
+    "  tare decompress MODEL --to D  write a copy elsewhere\n"
+    "  tare verify                   read and check everything\n"
+    "\n"
+    "files/ names every file that is stored here, as JSON; docs/store-format.md of tare\n"
+    "describes every byte.\n";
+
+void object_name(char dst[48], const struct hash128 *id, bool pack)
+{
+    char hex[HASH128_HEX];
+    hash128_hex(hex, id);
+    snprintf(dst, 48, "%.2s/%s%s", hex, hex, pack ? ".pack" : "");
+}
+
+bool object_parse_name(const char *name, struct hash128 *ret)
+{
+    char hex[HASH128_HEX];
+    snprintf(hex, sizeof hex, "%.32s", strlen(name) > 3 ? name + 3 : "");
+    return hash128_parse(ret, hex);
+}
+
+bool store_name_is_pack(const char *name)
+{
+    return text_ends_with(name, ".pack");
+}
+
+/* Opens a folder of the store. */
+static int open_part(const struct store *store, const char *name, struct err *err)
+{
+    int fd = openat(store->dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return err_set(err, ERR_DAMAGED, "%s: its folder %s is missing", store->path, name);
+    return fd < 0 ? err_sys(err, "%s/%s", store->path, name) : fd;
+}
+
+static int write_format(struct store *store, struct err *err)
+{
+    AUTO_BUF struct buf text = {0};
+    buf_printf(&text, "tare-store %d\ncreated %lld\n", STORE_VERSION, (long long)time(NULL));
+    int r = file_replace(store->dir, "README.txt", readme, sizeof readme - 1, 0600, err);
+    return r < 0 ? r : file_replace(store->dir, "format", text.data, text.len, 0600, err);
+}
+
+/* A store in the making: everything is there before the format file says so. */
+static int make_parts(struct store *store, struct err *err)
+{
+    static const char *const names[] = {"files", "objects", "held", "tmp"};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (mkdirat(store->dir, names[i], 0700) < 0 && errno != EEXIST)
+            return err_sys(err, "%s/%s", store->path, names[i]);
+    AUTO_FREE char *parent = file_dir(store->path);
+    AUTO_FD int dir = file_open_dir(AT_FDCWD, parent, err);
+    int r = dir < 0 ? dir : file_sync_dir(dir, err);
+    return r < 0 ? r : write_format(store, err);
+}
+
+static int check_format(struct store *store, struct err *err)
+{
+    AUTO_BUF struct buf text = {0};
+    int version = 0;
+    int r = file_read_all(store->dir, "format", 4096, &text, err);
+    if (r == ERR_NOTFOUND && store->mode == STORE_WRITE) {
+        if (unlinkat(store->dir, "files", AT_REMOVEDIR) < 0 && errno != ENOENT)
+            return err_set(err, ERR_DAMAGED, "%s: its format file is missing", store->path);
+        return make_parts(store, err);
+    }
+    if (r < 0)
+        return r;
+    if (sscanf(text.data, "tare-store %d", &version) != 1)
+        return err_set(err, ERR_DAMAGED, "%s: not a store of tare", store->path);
+    if (version > STORE_VERSION)
+        return err_set(err, ERR_UNSUPPORTED, "%s was made by a newer tare (format %d)",
+                       store->path, version);
+    return 0;
+}
+
+/* One writer at a time, by a lock that the system drops when the process ends. */
+static int take_lock(struct store *store, const char *command, struct err *err)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char who[256] = "";
+    store->lock = openat(store->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (store->lock < 0)
+        return err_sys(err, "%s/lock", store->path);
+    if (fcntl(store->lock, F_OFD_SETLK, &lock) < 0) {
+        if (errno != EAGAIN && errno != EACCES)
+            return err_sys(err, "locking %s", store->path);
+        ssize_t n = pread(store->lock, who, sizeof who - 1, 0);
+        who[MAX(n, 0)] = '\0';
+        who[strcspn(who, "\n")] = '\0';
+        return err_set(err, ERR_LOCKED, "%s is in use by another tare (%s)", store->path, who);
+    }
+    char since[32];
+    text_time(since, time(NULL));
+    int n = snprintf(who, sizeof who, "pid %d, %.100s, since %s\n", (int)getpid(),
+                     command ? command : "tare", since);
+    if (ftruncate(store->lock, 0) < 0 || pwrite(store->lock, who, (size_t)n, 0) != n)
+        return err_sys(err, "%s/lock", store->path);
+    return 0;
+}
+
+static void index_delta(struct store *store, const struct hash128 *id, const struct hash128 *base)
+{
+    if (hash128_is_zero(base))
+        return;
+    map_put(&store->bases, base, 1);
+    map_put(&store->deltas, id, store->delta_count);
+    *ARRAY_ADD(store->delta_bases, store->delta_count, store->delta_cap) = *base;
+}
+
+static void index_held(struct store *store, size_t h)
+{
+    const struct manifest *m = &store->held[h].manifest;
+    for (size_t i = 0; i < m->range_count; i++) {
+        uint64_t at = (uint64_t)h << 32 | i;
+        map_put(&store->held_ids, &m->ranges[i].id, at);
+        if (!map_has(&store->places, &m->ranges[i].id))
+            map_put(&store->places, &m->ranges[i].id, place_make(CONTENT_HELD, at));
+    }
+}
+
+/* Where a content has no place yet, or only a held one, this pack is its place. */
+static void place_in_pack(struct store *store, const struct hash128 *id, size_t pack)
+{
+    enum content_kind kind = store_has(store, id);
+    if (kind == CONTENT_NONE || kind == CONTENT_HELD)
+        map_put(&store->places, id, place_make(CONTENT_PACK, pack));
+}
+
+static void index_pack(struct store *store, const char *name, const struct hash128 *id)
+{
+    struct object *object;
+    if (object_open(store->objects, name, &object, NULL) < 0)
+        return; /* verify tells; what it holds counts as missing */
+    *ARRAY_ADD(store->packs, store->pack_count, store->pack_cap) = *id;
+    for (uint32_t i = 0; i < object->entry_count; i++) {
+        place_in_pack(store, &object->entries[i].id, store->pack_count - 1);
+        index_delta(store, &object->entries[i].id, &object->entries[i].base);
+    }
+    object_free(object);
+}
+
+static int index_objects(struct store *store, struct err *err)
+{
+    size_t count;
+    char **names = store_object_names(store, &count);
+    if (!names)
+        return err_sys(err, "%s/objects", store->path);
+    for (int packs = 0; packs < 2; packs++) {
+        for (size_t i = 0; i < count; i++) {
+            struct hash128 id;
+            if (!object_parse_name(names[i], &id) || store_name_is_pack(names[i]) != packs)
+                continue;
+            if (packs)
+                index_pack(store, names[i], &id);
+            else
+                map_put(&store->places, &id, place_make(CONTENT_OBJECT, 0));
+        }
+    }
+    store_names_free(names, count);
+    return 0;
+}
+
+/* Takes the index out of the struct without releasing it. */
+static void forget_index(struct store *store)
+{
+    store->manifests = NULL;
+    store->held = NULL;
+    store->packs = store->delta_bases = NULL;
+    store->manifest_count = store->manifest_cap = store->held_count = store->held_cap = 0;
+    store->pack_count = store->pack_cap = store->delta_count = store->delta_cap = 0;
+    store->places = store->deltas = store->bases = store->held_ids = (struct map){0};
+    store->pack = NULL;
+    store->unreadable = 0;
+}
+
+static void clear(struct store *store)
+{
+    object_free(store->pack);
+    for (size_t i = 0; i < store->manifest_count; i++)
+        manifest_release(&store->manifests[i]);
+    for (size_t i = 0; i < store->held_count; i++)
+        manifest_release(&store->held[i].manifest);
+    map_release(&store->places);
+    map_release(&store->deltas);
+    map_release(&store->bases);
+    map_release(&store->held_ids);
+    free(store->manifests);
+    free(store->held);
+    free(store->packs);
+    free(store->delta_bases);
+    forget_index(store);
+}
+
+/* Calls found for each "*.json" of the folder dir. */
+static int each_manifest(int dir, const char *shown,
+                         int (*found)(void *context, const char *file, struct manifest *manifest,
+                                      const struct err *why),
+                         void *context, struct err *err)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    if (!stream)
+        return err_sys(err, "%s", shown);
+    int r = 0;
+    for (struct dirent *entry; r == 0 && (errno = 0, entry = readdir(stream));) {
+        AUTO_BUF struct buf text = {0};
+        struct manifest manifest = {0};
+        struct err why = {0};
+        if (entry->d_name[0] == '.' || !text_ends_with(entry->d_name, ".json"))
+            continue;
+        AUTO_FREE char *path = file_join(shown, entry->d_name);
+        int bad = file_read_all(dir, entry->d_name, MANIFEST_LIMIT, &text, &why);
+        if (bad == 0)
+            bad = manifest_read(text.data, text.len, &manifest, &why);
+        if (bad == 0 && strncmp(entry->d_name, manifest.fid, strlen(manifest.fid)) != 0)
+            bad = err_set(&why, ERR_DAMAGED, "the manifest has another name than it says");
+        r = found(context, path, bad < 0 ? NULL : &manifest, &why);
+        manifest_release(&manifest);
+    }
+    if (r == 0 && errno)
+        r = err_sys(err, "%s", shown);
+    closedir(stream);
+    return r;
+}
+
+int store_each_manifest(const char *path,
+                        int (*found)(void *context, const char *file, struct manifest *manifest,
+                                     const struct err *why),
+                        void *context, struct err *err)
+{
+    AUTO_FREE char *files = file_join(path, "files");
+    AUTO_FD int dir = file_open_dir(AT_FDCWD, files, err);
+    return dir < 0 ? dir : each_manifest(dir, files, found, context, err);
+}
+
+struct loading {
+    struct store *store;
+    struct buf *notes;
+};
+
+static int load_manifest(void *context, const char *file, struct manifest *manifest,
+                         const struct err *why)
+{
+    struct loading *loading = context;
+    struct store *store = loading->store;
+    if (!manifest) {
+        store->unreadable++;
+        if (loading->notes)
+            buf_printf(loading->notes, "%s: %s\n", file, why->text);
+        return 0;
+    }
+    *ARRAY_ADD(store->manifests, store->manifest_count, store->manifest_cap) = *manifest;
+    *manifest = (struct manifest){0};
+    return 0;
+}
+
+static int load_held(void *context, const char *file, struct manifest *manifest,
+                     const struct err *why)
+{
+    struct loading *loading = context;
+    struct store *store = loading->store;
+    bool missing =
+        manifest && faccessat(store->held_dir, manifest->fid, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+    if (!manifest || missing) {
+        if (missing && errno == ENOENT && store->mode == STORE_WRITE)
+            (void)unlinkat(store->held_dir, file_base(file), 0);
+        else if (loading->notes)
+            buf_printf(loading->notes, "%s: %s\n", file,
+                       manifest ? "the base that it describes is missing" : why->text);
+        return 0;
+    }
+    struct held *held = ARRAY_ADD(store->held, store->held_count, store->held_cap);
+    held->manifest = *manifest;
+    *manifest = (struct manifest){0};
+    return 0;
+}
+
+/* Reads everything into an empty index. */
+static int load_index(struct store *store, struct buf *notes, struct err *err)
+{
+    struct loading loading = {store, notes};
+    int r = each_manifest(store->files, "files", load_manifest, &loading, err);
+    if (r == 0)
+        r = each_manifest(store->held_dir, "held", load_held, &loading, err);
+    if (r == 0)
+        r = index_objects(store, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < store->manifest_count; i++)
+        for (size_t k = 0; k < store->manifests[i].range_count; k++)
+            index_delta(store, &store->manifests[i].ranges[k].id,
+                        &store->manifests[i].ranges[k].base);
+    for (size_t i = 0; i < store->held_count; i++)
+        index_held(store, i);
+    return 0;
+}
+
+int store_reload(struct store *store, struct buf *notes, struct err *err)
+{
+    struct store before = *store;
+    forget_index(store);
+    int r = load_index(store, notes, err);
+    if (r == 0) {
+        clear(&before);
+        store->broken = false;
+        return 0;
+    }
+    clear(store); /* what was known stays known, and nothing may be removed by it */
+    *store = before;
+    store->broken = true;
+    return r;
+}
+
+static int open_parts(struct store *store, const char *command, struct buf *notes, struct err *err)
+{
+    if (store->mode == STORE_WRITE) {
+        int r = file_make_dirs(store->path, err);
+        if (r < 0)
+            return r;
+    }
+    store->dir = file_open_dir(AT_FDCWD, store->path, err);
+    if (store->dir < 0)
+        return store->dir;
+    int r = check_format(store, err);
+    if (r == 0 && store->mode == STORE_WRITE)
+        r = take_lock(store, command, err);
+    const struct {
+        const char *name;
+        int *fd;
+    } parts[] = {{"files", &store->files},
+                 {"objects", &store->objects},
+                 {"held", &store->held_dir},
+                 {"tmp", &store->tmp}};
+    for (size_t i = 0; i < COUNT_OF(parts) && r == 0; i++) {
+        *parts[i].fd = open_part(store, parts[i].name, err);
+        r = MIN(*parts[i].fd, 0);
+    }
+    if (r == 0)
+        r = store_reload(store, notes, err);
+    if (r == 0 && store->mode == STORE_WRITE)
+        r = store_recover(store, notes, err);
+    return r;
+}
+
+int store_open(const char *path, enum store_mode mode, const char *command, struct store **ret,
+               struct buf *notes, struct err *err)
+{
+    struct store *store = mem_zalloc(sizeof *store);
+    store->dir = store->tmp = store->files = store->objects = store->held_dir = store->lock = -1;
+    store->path = mem_strdup(path);
+    store->mode = mode;
+    int r = open_parts(store, command, notes, err);
+    if (r < 0) {
+        store_close(store);
+        return r;
+    }
+    *ret = store;
+    return 0;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    clear(store);
+    cleanup_fd(&store->tmp);
+    cleanup_fd(&store->files);
+    cleanup_fd(&store->objects);
+    cleanup_fd(&store->held_dir);
+    cleanup_fd(&store->lock);
+    cleanup_fd(&store->dir);
+    free(store->unpublished);
+    free(store->path);
+    free(store);
+}
+
+const char *store_path(const struct store *store)
+{
+    return store->path;
+}
+
+int store_dir(const struct store *store)
+{
+    return store->dir;
+}
+
+size_t store_manifest_count(const struct store *store)
+{
+    return store->manifest_count;
+}
+
+const struct manifest *store_manifest(const struct store *store, size_t i)
+{
+    return &store->manifests[i];
+}
+
+size_t store_unreadable(const struct store *store)
+{
+    return store->unreadable;
+}
+
+static struct manifest *find(const struct store *store, const char *fid)
+{
+    for (size_t i = 0; i < store->manifest_count; i++)
+        if (strcmp(store->manifests[i].fid, fid) == 0)
+            return &store->manifests[i];
+    return NULL;
+}
+
+const struct manifest *store_find(const struct store *store, const char *fid)
+{
+    return find(store, fid);
+}
+
+int store_put_manifest(struct store *store, const struct manifest *manifest, struct err *err)
+{
+    AUTO_BUF struct buf text = {0};
+    char name[48];
+    struct manifest copy = {0};
+    manifest_write(manifest, &text);
+    int r = manifest_read(text.data, text.len, &copy, err); /* what is written can be read */
+    snprintf(name, sizeof name, "%s.json", manifest->fid);
+    if (r == 0)
+        r = file_replace(store->files, name, text.data, text.len, 0600, err);
+    if (r < 0) {
+        manifest_release(&copy);
+        return r;
+    }
+    struct manifest *before = find(store, manifest->fid);
+    if (before)
+        manifest_release(before);
+    else
+        before = ARRAY_ADD(store->manifests, store->manifest_count, store->manifest_cap);
+    *before = copy;
+    for (size_t i = 0; i < before->range_count; i++)
+        index_delta(store, &before->ranges[i].id, &before->ranges[i].base);
+    return 0;
+}
+
+int store_set_state(struct store *store, const char *fid, enum manifest_state state,
+                    struct err *err)
+{
+    struct manifest *manifest = find(store, fid);
+    AUTO_BUF struct buf text = {0};
+    char name[48];
+    if (!manifest)
+        return err_set(err, ERR_NOTFOUND, "no manifest %s", fid);
+    enum manifest_state before = manifest->state;
+    manifest->state = state;
+    manifest_write(manifest, &text);
+    snprintf(name, sizeof name, "%s.json", fid);
+    int r = file_replace(store->files, name, text.data, text.len, 0600, err);
+    if (r < 0)
+        manifest->state = before;
+    return r;
+}
+
+int store_drop_manifest(struct store *store, const char *fid, struct err *err)
+{
+    struct manifest *manifest = find(store, fid);
+    AUTO_FREE char *name = mem_printf("%s.json", fid);
+    if (unlinkat(store->files, name, 0) < 0 && errno != ENOENT)
+        return err_sys(err, "%s", name);
+    int r = file_sync_dir(store->files, err);
+    if (r == 0 && manifest) {
+        manifest_release(manifest);
+        *manifest = store->manifests[--store->manifest_count];
+    }
+    return r;
+}
+
+enum content_kind store_has(const struct store *store, const struct hash128 *id)
+{
+    uint64_t place;
+    return map_get(&store->places, id, &place) ? place_kind(place) : CONTENT_NONE;
+}
+
+bool store_is_delta(const struct store *store, const struct hash128 *id)
+{
+    return map_has(&store->deltas, id);
+}
+
+struct hash128 store_base_of(const struct store *store, const struct hash128 *id)
+{
+    uint64_t at;
+    return map_get(&store->deltas, id, &at) ? store->delta_bases[at] : (struct hash128){0};
+}
+
+bool store_is_base(const struct store *store, const struct hash128 *id)
+{
+    return map_has(&store->bases, id);
+}
+
+bool store_held_elsewhere(const struct store *store, const struct hash128 *id, dev_t dev,
+                          ino_t ino)
+{
+    uint64_t at;
+    struct stat st;
+    return map_get(&store->held_ids, id, &at) &&
+           fstatat(store->held_dir, store->held[at >> 32].manifest.fid, &st,
+                   AT_SYMLINK_NOFOLLOW) == 0 &&
+           (st.st_dev != dev || st.st_ino != ino);
+}
+
+bool store_holds(const struct store *store, dev_t dev, ino_t ino)
+{
+    struct stat st;
+    for (size_t i = 0; i < store->held_count; i++)
+        if (fstatat(store->held_dir, store->held[i].manifest.fid, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            st.st_dev == dev && st.st_ino == ino)
+            return true;
+    return false;
+}
+
+int store_object_new(struct store *store, const struct object_entry *entries, uint32_t count,
+                     struct object_writer **ret, struct err *err)
+{
+    struct unpublished *made =
+        ARRAY_ADD(store->unpublished, store->unpublished_count, store->unpublished_cap);
+    snprintf(made->tmp, sizeof made->tmp, "%llu", (unsigned long long)++store->next_tmp);
+    bool pack = count > 1 || entries[0].bytes < PACK_BELOW;
+    struct hash128 id = entries[0].id;
+    if (pack) {
+        AUTO_BUF struct buf ids = {0};
+        for (uint32_t i = 0; i < count; i++)
+            buf_add(&ids, &entries[i].id, sizeof entries[i].id);
+        id = hash128_of(ids.data, ids.len);
+    }
+    object_name(made->place, &id, pack);
+    for (uint32_t i = 0; i < count; i++) {
+        if (pack)
+            place_in_pack(store, &entries[i].id, store->pack_count);
+        else
+            map_put(&store->places, &entries[i].id, place_make(CONTENT_OBJECT, 0));
+        index_delta(store, &entries[i].id, &entries[i].base);
+    }
+    if (pack)
+        *ARRAY_ADD(store->packs, store->pack_count, store->pack_cap) = id;
+    return object_writer_new(store->tmp, made->tmp, entries, count, ret, err);
+}
+
+int store_object_finish(struct object_writer *writer, uint64_t *size, struct err *err)
+{
+    uint64_t length;
+    int r = object_writer_finish(writer, &length, err);
+    if (r == 0)
+        *size += length;
+    return r;
+}
+
+int store_publish(struct store *store, struct err *err)
+{
+    int r = 0;
+    for (size_t i = 0; i < store->unpublished_count && r == 0; i++) {
+        const struct unpublished *made = &store->unpublished[i];
+        char folder[3] = {made->place[0], made->place[1], '\0'};
+        if (mkdirat(store->objects, folder, 0700) < 0 && errno != EEXIST)
+            r = err_sys(err, "objects/%s", folder);
+        if (r == 0 && renameat(store->tmp, made->tmp, store->objects, made->place) < 0)
+            r = err_sys(err, "objects/%s", made->place);
+    }
+    if (r == 0)
+        r = file_sync_dir(store->objects, err);
+    for (size_t i = 0; i < store->unpublished_count && r == 0; i++) {
+        char folder[3] = {store->unpublished[i].place[0], store->unpublished[i].place[1], '\0'};
+        AUTO_FD int dir = file_open_dir(store->objects, folder, err);
+        r = dir < 0 ? dir : file_sync_dir(dir, err);
+    }
+    if (r == 0)
+        store->unpublished_count = 0;
+    return r;
+}
+
+void store_forget(struct store *store)
+{
+    struct gc_report report;
+    store->unpublished_count = 0;
+    (void)file_remove_below(store->tmp, NULL);
+    if (store_reload(store, NULL, NULL) == 0)
+        (void)store_gc(store, false, &report, NULL); /* refuses where something is unreadable */
+}
+
+bool store_can_clone(const char *folder, const char *path)
+{
+    AUTO_FREE char *place = mem_strdup(folder);
+    while (access(place, F_OK) < 0 && strrchr(place, '/') > place)
+        *strrchr(place, '/') = '\0';
+    AUTO_FD int to = open(place, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    AUTO_FD int from = file_open_regular(AT_FDCWD, path, NULL, NULL);
+    return to >= 0 && from >= 0 && ioctl(to, FICLONE, from) == 0;
+}
+
+/* held/<fid> as a link to, or a clone of, the file. */
+static int make_held(struct store *store, const char *fid, const char *path, bool link,
+                     struct err *err)
+{
+    if (link) {
+        if (linkat(AT_FDCWD, path, store->held_dir, fid, 0) < 0 && errno != EEXIST)
+            return err_sys(err, "holding %s", path);
+        return file_sync_dir(store->held_dir, err);
+    }
+    AUTO_FD int from = file_open_regular(AT_FDCWD, path, NULL, err);
+    if (from < 0)
+        return from;
+    AUTO_FD int to = openat(store->held_dir, fid, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+    if (to < 0)
+        return err_sys(err, "holding %s", path);
+    if (ioctl(to, FICLONE, from) < 0 || fsync(to) < 0) {
+        int r = err_sys(err, "holding %s", path);
+        (void)unlinkat(store->held_dir, fid, 0);
+        return r;
+    }
+    return file_sync_dir(store->held_dir, err);
+}
+
+int store_hold(struct store *store, const struct manifest *file, bool link, struct err *err)
+{
+    AUTO_BUF struct buf text = {0};
+    struct manifest copy = {0};
+    char name[48];
+    for (size_t i = 0; i < store->held_count; i++)
+        if (strcmp(store->held[i].manifest.fid, file->fid) == 0)
+            return 0;
+    manifest_write(file, &text);
+    snprintf(name, sizeof name, "%s.json", file->fid);
+    int r = manifest_read(text.data, text.len, &copy, err);
+    if (r == 0)
+        r = file_replace(store->held_dir, name, text.data, text.len, 0600, err);
+    if (r == 0)
+        r = make_held(store, file->fid, file->path, link, err);
+    if (r < 0) {
+        (void)unlinkat(store->held_dir, name, 0);
+        manifest_release(&copy);
+        return r;
+    }
+    struct held *held = ARRAY_ADD(store->held, store->held_count, store->held_cap);
+    held->manifest = copy;
+    index_held(store, store->held_count - 1);
+    return 0;
+}
+
+int store_log(struct store *store, const char *line, size_t n, struct err *err)
+{
+    AUTO_FD int fd = openat(store->dir, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_sys(err, "%s/log", store->path);
+    AUTO_BUF struct buf text = {0};
+    buf_add(&text, line, n);
+    buf_char(&text, '\n');
+    if (write(fd, text.data, text.len) != (ssize_t)text.len)
+        return err_sys(err, "%s/log", store->path);
+    return 0;
+}
+
+char **store_object_names(const struct store *store, size_t *ret_count)
+{
+    size_t count = 0, cap = 8;
+    char **names = mem_alloc(cap * sizeof *names);
+    for (int i = 0; i < 256; i++) {
+        char folder[3];
+        snprintf(folder, sizeof folder, "%02x", i);
+        int fd = openat(store->objects, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+        if (fd < 0 && errno == ENOENT)
+            continue;
+        for (struct dirent *entry; stream && (errno = 0, entry = readdir(stream));)
+            if (entry->d_name[0] != '.')
+                *ARRAY_ADD(names, count, cap) = mem_printf("%s/%s", folder, entry->d_name);
+        int number = errno;
+        if (stream)
+            closedir(stream);
+        if (!stream || number) {
+            store_names_free(names, count);
+            errno = number;
+            return NULL;
+        }
+    }
+    *ret_count = count;
+    return names;
+}
+
+void store_names_free(char **names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
+size_t store_held_count(const struct store *store)
+{
+    return store->held_count;
+}
+
+const struct manifest *store_held(const struct store *store, size_t i)
+{
+    return &store->held[i].manifest;
+}
+
+char *store_aside_path(const struct manifest *manifest)
+{
+    AUTO_FREE char *dir = file_dir(manifest->path);
+    return mem_printf("%s/.tare-aside-%s", dir, manifest->fid);
+}
+
+char *store_restore_path(const struct manifest *manifest)
+{
+    AUTO_FREE char *dir = file_dir(manifest->path);
+    return mem_printf("%s/.tare-restore-%s", dir, manifest->fid);
+}
+
+char *store_note_path(const struct manifest *manifest)
+{
+    return mem_printf("%s.tare", manifest->path);
+}

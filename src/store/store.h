@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The store: manifests, objects, held bases. Its promises and the order of writes are in
+ * docs/store-format.md. Passive: it starts no threads; src/ops drives it.
+ */
+#ifndef TARE_STORE_STORE_H
+#define TARE_STORE_STORE_H
+
+#include "base/map.h"
+#include "store/manifest.h"
+#include "store/object.h"
+
+enum { STORE_VERSION = 1 };
+
+struct store;
+
+enum store_mode {
+    STORE_READ,  /* no lock; must exist */
+    STORE_WRITE, /* takes the lock; made where it does not exist; recovers */
+};
+
+/*
+ * Opens a store. With STORE_WRITE what a crash left is put right first (the recovery table), and
+ * a line for each thing done is added to notes (may be NULL). command names the program for
+ * whoever finds the store locked.
+ * ERR_LOCKED (the text says by whom), ERR_UNSUPPORTED (newer), ERR_NOTFOUND.
+ */
+int store_open(const char *path, enum store_mode mode, const char *command, struct store **ret,
+               struct buf *notes, struct err *err);
+void store_close(struct store *store); /* accepts NULL */
+const char *store_path(const struct store *store);
+int store_dir(const struct store *store);
+
+/* Manifests, as of the opening and of what this process did since. Owned by the store. */
+size_t store_manifest_count(const struct store *store);
+const struct manifest *store_manifest(const struct store *store, size_t i);
+/* The manifest with this fid, or NULL. */
+const struct manifest *store_find(const struct store *store, const char *fid);
+/* Manifests that could not be read; gc refuses while there are any. */
+size_t store_unreadable(const struct store *store);
+
+/*
+ * Calls found for each manifest of a store that is not opened: manifest NULL and why filled for
+ * one that cannot be read. found may take the manifest by copying and zeroing it.
+ */
+int store_each_manifest(const char *path,
+                        int (*found)(void *context, const char *file, struct manifest *manifest,
+                                     const struct err *why),
+                        void *context, struct err *err);
+
+/* ---- where the bytes of a content id are ---- */
+
+enum content_kind { CONTENT_NONE, CONTENT_OBJECT, CONTENT_PACK, CONTENT_HELD };
+
+/* What is known without opening anything. */
+enum content_kind store_has(const struct store *store, const struct hash128 *id);
+/* Whether an object or pack entry with this id is a delta. */
+bool store_is_delta(const struct store *store, const struct hash128 *id);
+/* The base of a delta; zero for anything else. */
+struct hash128 store_base_of(const struct store *store, const struct hash128 *id);
+/* Whether some object is a delta against this id. */
+bool store_is_base(const struct store *store, const struct hash128 *id);
+/* Whether the id is held in a file other than the one with this inode. */
+bool store_held_elsewhere(const struct store *store, const struct hash128 *id, dev_t dev,
+                          ino_t ino);
+
+/* Whether this inode is held: one of its hard links is the store's. */
+bool store_holds(const struct store *store, dev_t dev, ino_t ino);
+
+/* The bytes of a content id, open for reading by chunks. */
+struct content;
+
+struct content_work; /* scratch of one thread */
+struct content_work *content_work_new(void);
+void content_work_free(struct content_work *work);
+struct codec_work *content_codec(struct content_work *work);
+
+int content_open(struct store *store, const struct hash128 *id, struct content **ret,
+                 struct err *err);
+void content_free(struct content *content); /* accepts NULL */
+uint64_t content_bytes(const struct content *content);
+enum dtype content_dtype(const struct content *content);
+/*
+ * Raw bytes [offset, offset + n). Every chunk on the way is checked. Safe from several threads
+ * with a work each. n at most CODEC_CHUNK_BYTES.
+ */
+int content_read(const struct content *content, uint64_t offset, uint8_t *dst, size_t n,
+                 struct content_work *work, struct err *err);
+
+/* ---- writing (STORE_WRITE only) ---- */
+
+/* A new object or pack for the file in the making; the name within tmp/ is the store's. */
+int store_object_new(struct store *store, const struct object_entry *entries, uint32_t count,
+                     struct object_writer **ret, struct err *err);
+/* Finishes it: durable in tmp/. Adds its length to *size. */
+int store_object_finish(struct object_writer *writer, uint64_t *size, struct err *err);
+/* Moves all finished objects to their places and makes that durable. */
+int store_publish(struct store *store, struct err *err);
+/* Drops finished objects that were not published, and published ones that nothing refers to. */
+void store_forget(struct store *store);
+
+/* Writes (or replaces) a manifest durably. The store keeps a copy. */
+int store_put_manifest(struct store *store, const struct manifest *manifest, struct err *err);
+/* Changes the state alone. */
+int store_set_state(struct store *store, const char *fid, enum manifest_state state,
+                    struct err *err);
+/* Removes a manifest durably. Its objects stay until gc. */
+int store_drop_manifest(struct store *store, const char *fid, struct err *err);
+
+/*
+ * Keeps a base alive: by a hard link where link is set, else by a clone. file tells path, size
+ * and the ranges that deltas may need; its fid names the held file. The ids are then readable
+ * from here. The link is not followed: path must be the regular file itself.
+ */
+int store_hold(struct store *store, const struct manifest *file, bool link, struct err *err);
+/* Whether a clone of the file can be made below this folder. */
+bool store_can_clone(const char *folder, const char *path);
+
+struct gc_report {
+    uint64_t objects, bytes;
+};
+/* Removes what no manifest needs. With dry_run only counts. ERR_REFUSED with unreadable ones. */
+int store_gc(struct store *store, bool dry_run, struct gc_report *ret, struct err *err);
+
+/* Appends a line of JSON to the log. */
+int store_log(struct store *store, const char *line, size_t n, struct err *err);
+
+/* Names of all object files ("ab/….pack"), for verify: free them with store_names_free. */
+char **store_object_names(const struct store *store, size_t *ret_count);
+void store_names_free(char **names, size_t count);
+bool store_name_is_pack(const char *name);
+/* Held files: what was noted of each when it was held; the file is held/<fid>. */
+size_t store_held_count(const struct store *store);
+const struct manifest *store_held(const struct store *store, size_t i);
+
+/* The name of the moved-aside original of a manifest: free it. */
+char *store_aside_path(const struct manifest *manifest);
+/* The name under which a file is written before it is given back: free it. */
+char *store_restore_path(const struct manifest *manifest);
+/* Puts the recorded links back where they are missing, durably; a folder that is gone is no error. */
+int store_restore_links(const struct manifest *manifest, struct err *err);
+/* Whether the file is in its place with the manifest's bytes, and durable there. */
+bool store_is_back(const struct manifest *manifest);
+/* Removes the note, if what lies under its name is ours. */
+void store_remove_note(const struct manifest *manifest);
+#define STORE_NOTE_BEGIN "This file was compressed by tare"
+/* The name of the note that is left in a plain folder: free it. */
+char *store_note_path(const struct manifest *manifest);
+
+/* XXH3-128 of a whole file; used to tell an original that came back. */
+int store_hash_file(int fd, uint64_t size, struct hash128 *ret, struct err *err);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/* The fuzz targets. */
+#include "tests/fuzz/targets.h"
+
+#include "base/reader.h"
+#include "codec/codec.h"
+#include "formats/formats.h"
+#include "formats/safetensors.h"
+#include "lineage/lineage.h"
+#include "model/names.h"
+#include "store/manifest.h"
+#include "store/object.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static void run_safetensors(const uint8_t *data, size_t n)
+{
+    struct layout layout = {0};
+    struct reader reader = reader_memory(data, n);
+    size_t count;
+    if (safetensors_parse(&reader, &layout, NULL) == 0) {
+        uint64_t end = 0;
+        struct range *ranges = layout_ranges(&layout, &count);
+        for (size_t i = 0; i < count; i++) { /* what was accepted covers the file exactly */
+            if (ranges[i].offset != end)
+                abort();
+            end += ranges[i].bytes;
+        }
+        if (end != n)
+            abort();
+        free(ranges);
+    }
+    layout_release(&layout);
+}
+
+static void seed_safetensors(int i, struct buf *out)
+{
+    static const char *const headers[] = {
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+        "{\"__metadata__\":{\"format\":\"pt\"},\"x\\u0000\":{\"dtype\":\"BF16\",\"shape\":[2,1],"
+        "\"data_offsets\":[0,4]}}",
+        "{\"a\":[\"U8\",[4],[0,4]],\"b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[4,4]}}",
+        "{\"a\":{\"dtype\":{\"I32\":null},\"shape\":[],\"data_offsets\":[0,4],\"x\":[[{}]]}}"};
+    uint64_t length = strlen(headers[i]);
+    buf_add(out, &length, sizeof length);
+    buf_str(out, headers[i]);
+    buf_add(out, "\1\2\3\4", 4);
+}
+
+static void ignore_claim(void *context, enum claim_kind kind, const char *target,
+                         const char *detail)
+{
+    (void)context;
+    (void)kind;
+    (void)target;
+    (void)detail;
+}
+
+static void run_lineage(const uint8_t *data, size_t n)
+{
+    static const char *const names[] = {"README.md", "config.json", "adapter_config.json"};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        (void)lineage_read(names[i], (const char *)data, n, ignore_claim, NULL, NULL);
+}
+
+static void seed_lineage(int i, struct buf *out)
+{
+    static const char *const texts[] = {
+        "---\nbase_model:\n- a/b\n- c\nbase_model_relation: merge\n---\n",
+        "---\nbase_model: &a [x, *a]\n---", "{\"_name_or_path\":\"a/b\",\"quantization_config\":{}}",
+        "{\"base_model_name_or_path\":\"x\"}"};
+    buf_str(out, texts[i]);
+}
+
+static void ignore_file(void *context, const char *file)
+{
+    (void)context;
+    (void)file;
+}
+
+static void run_index(const uint8_t *data, size_t n)
+{
+    AUTO_FREE char *name = mem_strndup((const char *)data, n);
+    struct shard_name shard;
+    (void)format_shard_index((const char *)data, n, ignore_file, NULL, NULL);
+    (void)name_shard(name, &shard);
+    (void)name_checkpoint(name);
+}
+
+static void seed_index(int i, struct buf *out)
+{
+    static const char *const texts[] = {
+        "{\"metadata\":{\"total_size\":5},\"weight_map\":{\"a\":\"m-00001-of-00002.safetensors\"}}",
+        "{\"weight_map\":{\"a\":\"../x\"}}", "model-00001-of-00002.safetensors", "checkpoint-12"};
+    buf_str(out, texts[i]);
+}
+
+static void run_manifest(const uint8_t *data, size_t n)
+{
+    struct manifest m = {0};
+    (void)manifest_read((const char *)data, n, &m, NULL);
+    manifest_release(&m);
+    /* The same bytes behind a right checksum: the fields themselves must be checked. */
+    AUTO_BUF struct buf text = {0};
+    struct hash128 sum = hash128_of(data, n);
+    char hex[HASH128_HEX];
+    hash128_hex(hex, &sum);
+    buf_printf(&text, "tare-manifest 1 %s\n", hex);
+    buf_add(&text, data, n);
+    buf_char(&text, '\n');
+    struct manifest again = {0};
+    (void)manifest_read(text.data, text.len, &again, NULL);
+    manifest_release(&again);
+}
+
+static void seed_manifest(int i, struct buf *out)
+{
+    struct manifest m = {.fid = "000102030405060708090a0b0c0d0e0f",
+                         .path = "/a\xff/b",
+                         .root = "/a",
+                         .format = "safetensors",
+                         .size = 12,
+                         .hash = hash128_of("x", 1)};
+    uint64_t shape[] = {3};
+    struct manifest_range ranges[] = {{.bytes = 8, .id = m.hash},
+                                      {.offset = 8, .bytes = 4, .id = m.hash, .base = m.hash,
+                                       .name = "t", .name_len = 1, .shape = shape, .dims = 1}};
+    struct manifest_link link = {"/a/l", "../b", 1};
+    m.ranges = ranges;
+    m.range_count = 2;
+    m.links = &link;
+    m.link_count = 1;
+    AUTO_BUF struct buf text = {0};
+    manifest_write(&m, &text);
+    const char *body = strchr(text.data, '\n') + 1;
+    if (i % 2)
+        buf_str(out, text.data);
+    else
+        buf_add(out, body, strlen(body) - 1);
+}
+
+static void run_object(const uint8_t *data, size_t n)
+{
+    struct object *object;
+    int fd = memfd_create("object", 0);
+    if (fd < 0 || write(fd, data, n) != (ssize_t)n)
+        abort();
+    if (object_open_fd(fd, n, &object, NULL) < 0)
+        return;
+    uint8_t *encoded = mem_alloc(CODEC_CHUNK_BYTES);
+    for (uint32_t i = 0; i < object->chunk_count; i++)
+        (void)object_read(object, &object->chunks[i], encoded, NULL);
+    free(encoded);
+    object_free(object);
+}
+
+static void seed_object(int i, struct buf *out)
+{
+    char folder[] = "/tmp/tare-fuzz-XXXXXX";
+    struct object_writer *writer;
+    struct object_entry entries[2] = {{.id = hash128_of("a", 1), .bytes = 6, .dtype = DTYPE_BF16},
+                                      {.id = hash128_of("b", 1), .bytes = 3, .dtype = DTYPE_U8}};
+    uint64_t size;
+    if (!mkdtemp(folder))
+        abort();
+    int dir = open(folder, O_RDONLY | O_DIRECTORY);
+    if (object_writer_new(dir, "o", entries, 1 + (uint32_t)(i % 2), &writer, NULL) < 0)
+        abort();
+    (void)object_writer_add(writer, CODEC_RAW, (const uint8_t *)"abcdef", 6, 6, 0, NULL);
+    if (i % 2)
+        (void)object_writer_add(writer, CODEC_RAW, (const uint8_t *)"abc", 3, 3, 0, NULL);
+    if (object_writer_finish(writer, &size, NULL) < 0)
+        abort();
+    object_writer_free(writer);
+    int fd = openat(dir, "o", O_RDONLY);
+    char bytes[512];
+    ssize_t n = read(fd, bytes, sizeof bytes);
+    buf_add(out, bytes, (size_t)MAX(n, 0));
+    close(fd);
+    unlinkat(dir, "o", 0);
+    close(dir);
+    rmdir(folder);
+}
+
+/* First byte: codec and dtype; second and third: elements; the rest is the stream. */
+static void run_decode(const uint8_t *data, size_t n)
+{
+    static struct codec_work *work;
+    if (n < 4)
+        return;
+    if (!work)
+        work = codec_work_new();
+    enum dtype dtype = (enum dtype)(data[1] % DTYPE_COUNT);
+    size_t bytes = (1 + (data[2] | (size_t)data[3] << 8)) * dtype_width(dtype);
+    AUTO_FREE uint8_t *dst = mem_alloc(bytes), *base = mem_zalloc(bytes);
+    (void)codec_decode(work, (enum codec)(data[0] % 6), dtype, data + 4, n - 4, base, dst, bytes,
+                       NULL);
+}
+
+static void seed_decode(int i, struct buf *out)
+{
+    enum { N = 400 };
+    struct codec_work *work = codec_work_new();
+    uint8_t raw[N * 2], *encoded = mem_alloc(codec_bound(sizeof raw));
+    for (size_t k = 0; k < sizeof raw; k++)
+        raw[k] = (uint8_t)(k % 2 ? 0x3c + k % 7 / 3 : k * 7);
+    uint8_t head[4] = {(uint8_t)i, DTYPE_BF16, (N - 1) & 255, (N - 1) >> 8};
+    uint8_t base[N * 2] = {0};
+    struct codec_chunk chunk = {DTYPE_BF16, raw, base, sizeof raw};
+    size_t n = codec_encode(work, (enum codec)i, &chunk, encoded);
+    buf_add(out, head, sizeof head);
+    buf_add(out, n ? encoded : raw, n ? n : sizeof raw);
+    free(encoded);
+    codec_work_free(work);
+}
+
+/* Round trips with content from the fuzzer: equal, and the same bytes twice. */
+static void run_encode(const uint8_t *data, size_t n)
+{
+    static struct codec_work *work;
+    if (n < 3)
+        return;
+    if (!work)
+        work = codec_work_new();
+    enum dtype dtype = (enum dtype)(data[0] % DTYPE_COUNT);
+    size_t bytes = (n - 1) / 2 / dtype_width(dtype) * dtype_width(dtype);
+    struct codec_chunk chunk = {dtype, data + 1, data + 1 + bytes, bytes};
+    AUTO_FREE uint8_t *a = mem_alloc(codec_bound(bytes)), *b = mem_alloc(codec_bound(bytes));
+    AUTO_FREE uint8_t *back = mem_alloc(bytes);
+    for (int codec = 0; codec < CODEC_COUNT && bytes; codec++) {
+        size_t len = codec_encode(work, (enum codec)codec, &chunk, a);
+        if (codec_encode(work, (enum codec)codec, &chunk, b) != len ||
+            (len && memcmp(a, b, len) != 0))
+            abort();
+        if (len && (codec_decode(work, (enum codec)codec, dtype, a, len, chunk.base, back, bytes,
+                                 NULL) < 0 ||
+                    memcmp(back, chunk.raw, bytes) != 0))
+            abort();
+    }
+}
+
+static void seed_encode(int i, struct buf *out)
+{
+    buf_char(out, (char)(DTYPE_F16 + i));
+    for (int k = 0; k < 6000; k++)
+        buf_char(out, (char)(k % 3000 % 11 * 9));
+}
+
+const struct fuzz_target fuzz_targets[] = {
+    {"safetensors", run_safetensors, seed_safetensors}, {"lineage", run_lineage, seed_lineage},
+    {"index", run_index, seed_index},                   {"manifest", run_manifest, seed_manifest},
+    {"object", run_object, seed_object},                {"decode", run_decode, seed_decode},
+    {"encode", run_encode, seed_encode},
+};
+const size_t fuzz_target_count = COUNT_OF(fuzz_targets);

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/* The frame around the tabs: title, tab line, footer, and where keys and events go. */
+#include "ui/screens/screens.h"
+
+#include "base/file.h"
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+enum { LEAST_ROWS = 15, LEAST_COLUMNS = 60 };
+
+void app_say(struct app *app, bool bad, const char *format, ...)
+{
+    va_list args;
+    AUTO_FREE char *text = NULL;
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        abort();
+    va_end(args);
+    free(app->message);
+    app->message = text_safe(text);
+    app->message_bad = bad;
+}
+
+void app_open_overlay(struct app *app, enum overlay overlay)
+{
+    app->overlay = overlay;
+    app->text = (struct list){0};
+}
+
+/* "99% full, 61G left" of the file system that most of the collection is on. */
+static void describe_disk(const struct app *app, struct buf *out)
+{
+    struct statvfs vfs;
+    const char *place = app->library && app->library->model_count ? app->library->models[0].root
+                                                                  : "/";
+    if (statvfs(place, &vfs) < 0 || !vfs.f_blocks)
+        return;
+    char left[16];
+    double used = 1 - (double)vfs.f_bavail / (double)vfs.f_blocks;
+    text_size(left, (uint64_t)vfs.f_bavail * vfs.f_frsize);
+    buf_printf(out, "%d%% full, %s left ", (int)(used * 100 + 0.5), left);
+}
+
+static void draw_title(struct app *app)
+{
+    struct canvas *c = &app->canvas;
+    AUTO_BUF struct buf left = {0}, right = {0};
+    char disk[16], frees[16];
+    buf_str(&left, " tare");
+    if (app->library) {
+        text_size(disk, app->library->disk);
+        text_size(frees, app->library->frees);
+        buf_printf(&left, "  %zu models  %s on disk", app->library->model_count, disk);
+        if (app->library->frees)
+            buf_printf(&left, "  about %s can be freed", frees);
+    }
+    describe_disk(app, &right);
+    canvas_fill(c, 0, 0, c->columns, ROLE_TITLE);
+    int end = canvas_put(c, 0, 0, c->columns, ROLE_TITLE, left.data);
+    int at = c->columns - text_width(right.data ? right.data : "");
+    if (at > end + 1)
+        canvas_put(c, 0, at, c->columns, ROLE_TITLE, right.data);
+}
+
+/* "hashing 38%" while a scan works. */
+static void describe_scan(const struct app *app, struct buf *out)
+{
+    for (size_t i = 0; i < session_job_count(app->session); i++) {
+        const struct session_job *job = session_job(app->session, i);
+        if (!job->progress || job->kind == JOB_PLAN)
+            continue;
+        const char *phase = job->progress->phase;
+        uint64_t total = job->progress->total;
+        out->len = 0;
+        buf_printf(out, "%s", phase ? phase : "starting");
+        if (total)
+            buf_printf(out, " %d%%", (int)(MIN(job->progress->done, total) * 100 / total));
+    }
+}
+
+static void draw_tabs(struct app *app)
+{
+    static const struct {
+        enum tab tab;
+        const char *name;
+    } tabs[] = {{TAB_MODELS, "1 Models"}, {TAB_JOBS, "5 Jobs"}};
+    AUTO_BUF struct buf busy = {0};
+    int at = 1;
+    for (size_t i = 0; i < COUNT_OF(tabs); i++) {
+        bool active = tabs[i].tab == app->tab;
+        at = canvas_printf(&app->canvas, 1, at, 20, active ? ROLE_TAB_ACTIVE : ROLE_TAB,
+                           active ? "[%s]" : " %s ", tabs[i].name);
+    }
+    describe_scan(app, &busy);
+    if (busy.len)
+        canvas_put(&app->canvas, 1, app->canvas.columns - text_width(busy.data) - 1,
+                   app->canvas.columns, ROLE_DIM, busy.data);
+}
+
+static unsigned place_now(const struct app *app)
+{
+    return app->tab == TAB_JOBS ? IN_JOBS : IN_MODELS;
+}
+
+static void draw_footer(struct app *app)
+{
+    struct canvas *c = &app->canvas;
+    AUTO_BUF struct buf left = {0}, right = {0};
+    if (app->tab == TAB_MODELS) {
+        models_footer(app, &left);
+        if (app->filter.len)
+            buf_printf(&right, "filter: %s  ", app->filter.data);
+        AUTO_FREE char *name = mem_strdup(view_sort_name(app->sort));
+        for (char *p = name; *p; p++)
+            *p = (char)(*p >= 'a' ? *p - 32 : *p);
+        buf_printf(&right, "sorted by %s%s ", name, app->reverse ? " (reversed)" : "");
+    }
+    if (app->message)
+        canvas_put(c, c->rows - 2, 1, c->columns - 1, app->message_bad ? ROLE_BAD : ROLE_GOOD,
+                   app->message);
+    else if (left.len)
+        canvas_put(c, c->rows - 2, 1, c->columns - 1, ROLE_MARK, left.data);
+    if (right.len && !app->message)
+        canvas_put(c, c->rows - 2, c->columns - text_width(right.data), c->columns, ROLE_DIM,
+                   right.data);
+    int at = 1;
+    for (size_t i = 0; i < binding_count; i++) {
+        if (!bindings[i].brief || !(bindings[i].where & place_now(app)))
+            continue;
+        int need = text_width(bindings[i].label) + 1 + text_width(bindings[i].brief);
+        if (at + need > c->columns)
+            break;
+        at = canvas_put(c, c->rows - 1, at, c->columns, ROLE_KEY, bindings[i].label);
+        at = canvas_printf(c, c->rows - 1, at, c->columns, ROLE_TEXT, " %s", bindings[i].brief);
+        at += 2;
+    }
+}
+
+void app_draw(struct app *app)
+{
+    struct canvas *c = &app->canvas;
+    canvas_clear(c);
+    if (c->rows < LEAST_ROWS || c->columns < LEAST_COLUMNS) {
+        canvas_put(c, 0, 0, c->columns, ROLE_WARN, "too small");
+        if (c->rows > 1)
+            canvas_printf(c, 1, 0, c->columns, ROLE_TEXT, "needs %dx%d", LEAST_COLUMNS, LEAST_ROWS);
+        return;
+    }
+    draw_title(app);
+    draw_tabs(app);
+    if (app->tab == TAB_JOBS)
+        jobs_draw(app, 2, c->rows - 4);
+    else
+        models_draw(app, 2, c->rows - 4);
+    draw_footer(app);
+    overlay_draw(app);
+}
+
+static bool move_list(struct list *list, enum action action)
+{
+    int page = MAX(list->height - 1, 1);
+    switch (action) {
+    case ACT_DOWN:
+        list_move(list, 1);
+        return true;
+    case ACT_UP:
+        list_move(list, -1);
+        return true;
+    case ACT_TOP:
+        list_go(list, 0);
+        return true;
+    case ACT_BOTTOM:
+        list_go(list, list->count - 1);
+        return true;
+    case ACT_PAGE_DOWN:
+        list_move(list, page);
+        return true;
+    case ACT_PAGE_UP:
+        list_move(list, -page);
+        return true;
+    case ACT_HALF_DOWN:
+        list_move(list, page / 2);
+        return true;
+    case ACT_HALF_UP:
+        list_move(list, -page / 2);
+        return true;
+    case ACT_NEXT:
+        list_go(list, list->cursor + 1 < list->count ? list->cursor + 1 : 0);
+        return true;
+    case ACT_PREVIOUS:
+        list_go(list, list->cursor ? list->cursor - 1 : list->count - 1);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void act(struct app *app, enum action action)
+{
+    bool jobs = app->tab == TAB_JOBS;
+    if (move_list(jobs ? &app->jobs : &app->models, action) ||
+        (jobs ? jobs_action(app, action) : models_action(app, action)))
+        return;
+    switch (action) {
+    case ACT_MODELS:
+        app->tab = TAB_MODELS;
+        break;
+    case ACT_JOBS:
+        app->tab = TAB_JOBS;
+        break;
+    case ACT_NEXT_TAB:
+        app->tab = jobs ? TAB_MODELS : TAB_JOBS;
+        break;
+    case ACT_BACK:
+        app->tab = TAB_MODELS;
+        break;
+    case ACT_FILTER:
+        app_open_overlay(app, OVERLAY_FILTER);
+        break;
+    case ACT_SORT:
+        app_open_overlay(app, OVERLAY_SORT);
+        break;
+    case ACT_HELP:
+        app_open_overlay(app, OVERLAY_HELP);
+        break;
+    case ACT_RESCAN:
+        app->scanning = true;
+        session_scan(app->session, NULL);
+        break;
+    case ACT_QUIT:
+        if (session_busy(app->session))
+            app_open_overlay(app, OVERLAY_QUIT);
+        else
+            app->quit = true;
+        break;
+    default:
+        break;
+    }
+}
+
+void app_key(struct app *app, int key)
+{
+    free(app->message);
+    app->message = NULL;
+    app->moved = true;
+    if (app->canvas.rows < LEAST_ROWS || app->canvas.columns < LEAST_COLUMNS) {
+        app->quit = key == 'q' || key == KEY_CTRL('c');
+        return;
+    }
+    if (overlay_key(app, key))
+        return;
+    int action = keymap_find(bindings, binding_count, place_now(app), key);
+    if (action >= 0)
+        act(app, (enum action)action);
+}
+
+void app_mouse(struct app *app, int row, int column, int wheel)
+{
+    struct list *list = app->overlay ? &app->text : app->tab == TAB_JOBS ? &app->jobs : &app->models;
+    if (wheel) {
+        list_move(list, 3 * wheel);
+    } else if (app->overlay) {
+        return;
+    } else if (row == 1) {
+        app->tab = column >= 11 && column < 20 ? TAB_JOBS : column < 11 ? TAB_MODELS : app->tab;
+    } else if (row >= 3 && app->tab == TAB_MODELS) {
+        models_click(app, row - 3);
+    } else if (row >= 3 && row - 3 + app->jobs.top < app->jobs.count) {
+        list_go(&app->jobs, row - 3 + app->jobs.top);
+    }
+}
+
+static void take_plan(struct app *app, struct event *event)
+{
+    if (app->overlay != OVERLAY_PLAN || !app->plan_waiting)
+        return;
+    app->plan_waiting = false;
+    if (event->err.code) {
+        app->overlay = OVERLAY_NONE;
+        app_say(app, true, "%s", event->err.text);
+        return;
+    }
+    plan_free(app->plan);
+    library_unref(app->plan_library);
+    app->plan = event->plan;
+    app->plan_library = event->library;
+    event->plan = NULL;
+    event->library = NULL;
+}
+
+void app_event(struct app *app, struct event *event)
+{
+    switch (event->kind) {
+    case EVENT_LIBRARY:
+        library_unref(app->library);
+        app->library = event->library;
+        event->library = NULL;
+        models_rebuild(app);
+        break;
+    case EVENT_PLAN:
+        take_plan(app, event);
+        break;
+    case EVENT_JOB:
+        if (event->err.code)
+            app_say(app, true, "%s", event->err.text);
+        break;
+    }
+    app->scanning = false;
+    for (size_t i = 0; i < session_job_count(app->session); i++)
+        app->scanning |= session_job(app->session, i)->kind == JOB_SCAN &&
+                         session_job(app->session, i)->state == JOB_RUNNING;
+    event_free(event);
+}
+
+void app_release(struct app *app)
+{
+    plan_free(app->plan);
+    library_unref(app->plan_library);
+    library_unref(app->asked_library);
+    library_unref(app->library);
+    path_list_release(&app->marked);
+    path_list_release(&app->open_runs);
+    buf_release(&app->filter);
+    canvas_release(&app->canvas);
+    free(app->plan_models);
+    free(app->rows);
+    free(app->message);
+}

@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: MIT */
+/* The Models tab: the list, its marks, and the details pane. */
+#include "ui/screens/screens.h"
+
+#include "base/text.h"
+
+#include <string.h>
+#include <time.h>
+
+enum { DETAILS_FROM = 120, DETAILS_WIDTH = 46, FIXED = 53 };
+
+static const struct lib_model *model_at(const struct app *app, size_t row)
+{
+    return &app->library->models[app->rows[row].model];
+}
+
+static bool in_list(const struct path_list *list, const char *text)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->paths[i], text) == 0)
+            return true;
+    return false;
+}
+
+static void drop(struct path_list *list, const char *text)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->paths[i], text) != 0)
+            continue;
+        free(list->paths[i]);
+        list->paths[i] = list->paths[--list->count];
+        return;
+    }
+}
+
+static void toggle(struct path_list *list, const char *text, bool on)
+{
+    if (on)
+        path_list_add(list, text);
+    else
+        drop(list, text);
+}
+
+static bool same_run(const struct lib_model *a, const struct lib_model *b)
+{
+    return *a->run && strcmp(a->run, b->run) == 0 && strcmp(a->root, b->root) == 0 &&
+           strcmp(a->revision, b->revision) == 0;
+}
+
+/* Members of the row's run, or the model itself, in the order of the list. */
+static size_t members_of(const struct app *app, const struct row *row, int *out)
+{
+    const struct lib_model *first = &app->library->models[row->model];
+    size_t n = 0;
+    if (!row->members) {
+        out[n++] = row->model;
+        return n;
+    }
+    for (size_t i = 0; i < app->library->model_count; i++)
+        if (same_run(first, &app->library->models[i]))
+            out[n++] = (int)i;
+    return n;
+}
+
+static void add_row(struct app *app, int model, int members, bool inside)
+{
+    *ARRAY_ADD(app->rows, app->row_count, app->row_cap) = (struct row){model, members, inside};
+}
+
+static int run_size(const struct app *app, const int *order, size_t count, int model)
+{
+    int n = 0;
+    for (size_t i = 0; i < count; i++)
+        n += same_run(&app->library->models[model], &app->library->models[order[i]]);
+    return n;
+}
+
+/* What a row shows, summed over its members. */
+struct sums {
+    uint64_t size, disk;
+    int64_t frees, read;
+    bool frees_known, stored;
+    int marked;
+};
+
+static struct sums sum_row(const struct app *app, const struct row *row)
+{
+    struct sums sums = {.stored = true};
+    AUTO_FREE int *members = mem_alloc((app->library->model_count + 1) * sizeof *members);
+    size_t n = members_of(app, row, members);
+    for (size_t i = 0; i < n; i++) {
+        const struct lib_model *m = &app->library->models[members[i]];
+        sums.size += m->size;
+        sums.disk += m->disk;
+        sums.stored &= m->state == MODEL_COMPRESSED;
+        if (m->frees_known && m->frees > 0 && m->state == MODEL_PLAIN) {
+            sums.frees += m->frees;
+            sums.frees_known = true;
+        }
+        sums.read = MAX(sums.read, m->read);
+        sums.marked += in_list(&app->marked, m->id);
+    }
+    return sums;
+}
+
+/* What a row sorts by; runs by what their members come to. */
+static int64_t sort_number(const struct app *app, const struct row *row)
+{
+    struct sums sums = sum_row(app, row);
+    switch (app->sort) {
+    case VIEW_SIZE:
+        return (int64_t)sums.size;
+    case VIEW_DISK:
+        return (int64_t)sums.disk;
+    case VIEW_FREES:
+        return sums.frees_known ? sums.frees : INT64_MIN;
+    case VIEW_READ:
+        return sums.read;
+    default:
+        return 0; /* a run stands where its first member does */
+    }
+}
+
+/* Moves the run at the end up to where its sum belongs. */
+static void place_run(struct app *app)
+{
+    size_t at = app->row_count - 1;
+    struct row run = app->rows[at];
+    int64_t number = sort_number(app, &run);
+    for (; at > 0; at--) {
+        int64_t above = sort_number(app, &app->rows[at - 1]);
+        if (app->reverse ? above <= number : above >= number)
+            break;
+        app->rows[at] = app->rows[at - 1];
+    }
+    app->rows[at] = run;
+}
+
+/* Opens the runs that are to be open: their members stand below them. */
+static void insert_members(struct app *app, const int *order, size_t count)
+{
+    size_t closed_count = app->row_count;
+    AUTO_FREE struct row *closed = mem_alloc((closed_count + 1) * sizeof *closed);
+    if (closed_count)
+        memcpy(closed, app->rows, closed_count * sizeof *closed);
+    app->row_count = 0;
+    for (size_t i = 0; i < closed_count; i++) {
+        const struct lib_model *first = &app->library->models[closed[i].model];
+        add_row(app, closed[i].model, closed[i].members, false);
+        for (size_t k = 0; k < count && closed[i].members && in_list(&app->open_runs, first->run);
+             k++)
+            if (same_run(first, &app->library->models[order[k]]))
+                add_row(app, order[k], 0, true);
+    }
+}
+
+/* The rows from library, order, filter and open runs; the cursor stays on its model. */
+void models_rebuild(struct app *app)
+{
+    size_t count;
+    if (!app->library)
+        return;
+    bool inside = app->row_count && app->rows[app->models.cursor].inside;
+    AUTO_FREE int *order = view_order(app->library, app->sort, app->reverse,
+                                      app->filter.len ? app->filter.data : NULL, &count);
+    app->row_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct lib_model *model = &app->library->models[order[i]];
+        int members = *model->run && !app->filter.len ? run_size(app, order, count, order[i]) : 0;
+        bool first = members > 1;
+        for (size_t k = 0; k < i && first; k++)
+            first = !same_run(model, &app->library->models[order[k]]);
+        if (members < 2)
+            add_row(app, order[i], 0, false);
+        else if (first)
+            add_row(app, order[i], members, false);
+        if (first)
+            place_run(app);
+    }
+    insert_members(app, order, count);
+    list_set_count(&app->models, (int)app->row_count);
+    for (size_t i = 0; i < app->row_count && app->moved; i++)
+        if (strcmp(model_at(app, i)->id, app->selected) == 0 && app->rows[i].inside == inside)
+            list_go(&app->models, (int)i);
+}
+
+static void draw_row(struct app *app, int line, size_t index, int width)
+{
+    const struct row *row = &app->rows[index];
+    const struct lib_model *model = model_at(app, index);
+    struct sums sums = sum_row(app, row);
+    char size[16] = "-", disk[16], frees[16] = "-", age[16] = "?";
+    const char *words[8];
+    int name_width = MAX(width - FIXED, 12);
+    bool selected = (int)index == app->models.cursor;
+    AUTO_FREE char *safe = text_safe(row->members ? model->run : model->name);
+    AUTO_FREE char *shown = row->members ? mem_printf("%s  %d ckpts", safe, row->members)
+                                         : mem_printf("%s%s", row->inside ? "  " : "", safe);
+    AUTO_BUF struct buf name = {0}, flags = {0};
+    text_fit(&name, shown, name_width);
+    if (!sums.stored)
+        text_size(size, sums.size);
+    text_size(disk, sums.disk);
+    if (sums.frees_known)
+        text_size(frees, (uint64_t)sums.frees);
+    if (sums.read)
+        text_age(age, time(NULL) - sums.read);
+    size_t word_count = model_flags(model, words);
+    for (size_t i = 0; i < word_count; i++)
+        buf_printf(&flags, "%s%s", i ? " " : "", words[i]);
+    enum role role = selected ? ROLE_CURSOR : sums.marked ? ROLE_MARK : ROLE_TEXT;
+    canvas_fill(&app->canvas, line, 0, width, role);
+    canvas_printf(&app->canvas, line, 0, width, role,
+                  "%c%c %s %-6s  %-5s %7s %6s %6s %5s  %s",
+                  selected && sums.marked ? '>' : ' ', sums.marked ? '*' : selected ? '>' : ' ',
+                  name.data, model->source,
+                  dtype_name(model_dtype(model)), size, disk, frees, age,
+                  flags.len ? flags.data : "");
+    if (model->error && !selected)
+        canvas_paint(&app->canvas, line, width - 12, 12, ROLE_BAD);
+}
+
+static int detail(struct app *app, int line, int column, const char *key, const char *value)
+{
+    if (line >= app->canvas.rows - 2)
+        return line;
+    canvas_put(&app->canvas, line, column, 10, ROLE_DIM, key);
+    canvas_put(&app->canvas, line, column + 10, DETAILS_WIDTH - 11, ROLE_TEXT, value);
+    return line + 1;
+}
+
+/* A value over as many lines as it needs. */
+static int detail_long(struct app *app, int line, int column, const char *key, const char *value)
+{
+    AUTO_FREE char *safe = text_safe(value);
+    const char *p = safe;
+    do {
+        AUTO_BUF struct buf part = {0};
+        int width = 0;
+        while (*p && width < DETAILS_WIDTH - 12) {
+            uint32_t point;
+            size_t n = text_decode(p, strlen(p), &point);
+            width += n ? text_point_width(point) : 1;
+            buf_add(&part, p, n ? n : 1);
+            p += n ? n : 1;
+        }
+        line = detail(app, line, column, key, part.data ? part.data : "");
+        key = "";
+    } while (*p && line < app->canvas.rows - 2);
+    return line;
+}
+
+static void draw_details(struct app *app, int top, int height)
+{
+    const struct lib_model *m = model_at(app, (size_t)app->models.cursor);
+    int column = app->canvas.columns - DETAILS_WIDTH, line = top;
+    char size[16], disk[16], unique[16], when[32];
+    for (int i = 0; i < height; i++)
+        canvas_put(&app->canvas, top + i, column - 2, 1, ROLE_DIM, text_utf8() ? "│" : "|");
+    text_size(size, m->size);
+    text_size(disk, m->disk);
+    text_size(unique, m->unique);
+    text_time(when, m->modified);
+    line = detail_long(app, line, column, "name", m->name);
+    line = detail_long(app, line, column, "path", m->path);
+    if (*m->revision)
+        line = detail_long(app, line, column, "revision", m->revision);
+    line = detail(app, line, column, "state", model_state_name(m->state));
+    AUTO_FREE char *weights = mem_printf("%s, %s on disk, %s unique", size, disk, unique);
+    line = detail(app, line, column, "size", weights);
+    AUTO_FREE char *holds = mem_printf("%llu tensors, %.1f M parameters",
+                                       (unsigned long long)m->tensors, (double)m->parameters / 1e6);
+    line = detail(app, line, column, "holds", holds);
+    line = detail(app, line, column, "modified", when);
+    if (m->base != NO_MODEL)
+        line = detail_long(app, line, column, "base", app->library->models[m->base].name);
+    for (size_t i = 0; i < m->claim_count; i++)
+        line = detail_long(app, line, column, m->claims[i].kind_name, m->claims[i].target);
+    if (m->error)
+        line = detail_long(app, line, column, "error", m->error);
+    line++;
+    for (size_t i = 0; i < m->file_count && line < top + height; i++) {
+        const struct lib_file *file = &app->library->files[m->files[i]];
+        text_size(size, file->size);
+        AUTO_FREE char *value = mem_printf("%s  %s", size, m->file_names[i]);
+        line = detail_long(app, line, column, i ? "" : "files", value);
+    }
+}
+
+static void draw_first_run(struct app *app, int top)
+{
+    struct canvas *c = &app->canvas;
+    int w = c->columns - 4;
+    if (app->scanning) {
+        canvas_put(c, top + 1, 2, w, ROLE_TEXT, "Looking for models …");
+        return;
+    }
+    canvas_put(c, top + 1, 2, w, ROLE_TITLE, "No models found");
+    AUTO_FREE char *hub = text_safe(app->scope ? app->scope : app->hub);
+    canvas_put(c, top + 3, 2, w, ROLE_TEXT, "Looked at:");
+    canvas_printf(c, top + 4, 4, w, ROLE_TEXT, "%s", hub);
+    canvas_put(c, top + 6, 2, w, ROLE_TEXT, "The Hugging Face cache is moved by HF_HUB_CACHE,");
+    canvas_put(c, top + 7, 2, w, ROLE_TEXT, "HF_HOME or XDG_CACHE_HOME. Other folders:");
+    canvas_put(c, top + 9, 4, w, ROLE_TEXT, "tare FOLDER            explore one");
+    canvas_put(c, top + 10, 4, w, ROLE_TEXT, "tare scan FOLDER       remember it");
+    canvas_put(c, top + 11, 4, w, ROLE_TEXT, "tare --demo            try it on samples");
+}
+
+void models_draw(struct app *app, int top, int height)
+{
+    int width = app->canvas.columns;
+    bool details = app->details && width >= DETAILS_FROM;
+    if (!app->library || !app->library->model_count) {
+        draw_first_run(app, top);
+        return;
+    }
+    if (details)
+        width -= DETAILS_WIDTH + 2;
+    int name_width = MAX(width - FIXED, 12);
+    canvas_printf(&app->canvas, top, 0, width, ROLE_HEAD, "   %-*s %-6s  %-5s %7s %6s %6s %5s  %s",
+                  name_width, "NAME", "SOURCE", "DTYPE", "SIZE", "DISK", "FREES", "READ", "FLAGS");
+    list_set_height(&app->models, height - 1);
+    if (!app->row_count)
+        canvas_put(&app->canvas, top + 2, 3, width - 3, ROLE_DIM,
+                   "nothing matches the filter (Esc clears it)");
+    for (int i = 0; i < height - 1 && app->models.top + i < app->models.count; i++)
+        draw_row(app, top + 1 + i, (size_t)(app->models.top + i), width);
+    if (app->row_count)
+        strcpy(app->selected, model_at(app, (size_t)app->models.cursor)->id);
+    if (details && app->row_count)
+        draw_details(app, top, height);
+}
+
+int *models_chosen(const struct app *app, size_t *ret_count)
+{
+    int *models = mem_alloc(((app->library ? app->library->model_count : 0) + 1) * sizeof *models);
+    size_t n = 0;
+    for (size_t i = 0; app->library && i < app->library->model_count; i++)
+        if (in_list(&app->marked, app->library->models[i].id))
+            models[n++] = (int)i;
+    if (!n && app->row_count)
+        n = members_of(app, &app->rows[app->models.cursor], models);
+    *ret_count = n;
+    return models;
+}
+
+void models_footer(const struct app *app, struct buf *out)
+{
+    int64_t frees = 0;
+    size_t marked = 0;
+    char size[16];
+    for (size_t i = 0; app->library && i < app->library->model_count; i++) {
+        const struct lib_model *m = &app->library->models[i];
+        if (!in_list(&app->marked, m->id))
+            continue;
+        marked++;
+        if (m->frees_known && m->frees > 0 && m->state == MODEL_PLAIN)
+            frees += m->frees;
+    }
+    if (!marked)
+        return;
+    text_size(size, (uint64_t)frees);
+    buf_printf(out, "%zu marked: frees about %s", marked, size);
+}
+
+static void mark_row(struct app *app, size_t index, bool on)
+{
+    AUTO_FREE int *members = mem_alloc((app->library->model_count + 1) * sizeof *members);
+    size_t n = members_of(app, &app->rows[index], members);
+    for (size_t i = 0; i < n; i++)
+        toggle(&app->marked, app->library->models[members[i]].id, on);
+}
+
+static void mark_run(struct app *app)
+{
+    const struct lib_model *model = model_at(app, (size_t)app->models.cursor);
+    for (size_t i = 0; i < app->library->model_count; i++)
+        if (same_run(model, &app->library->models[i]))
+            path_list_add(&app->marked, app->library->models[i].id);
+    path_list_add(&app->marked, model->id);
+}
+
+static void mark_every(struct app *app, enum action action)
+{
+    for (size_t i = 0; i < app->row_count; i++)
+        if (!app->rows[i].members)
+            mark_row(app, i,
+                     action == ACT_MARK_ALL ||
+                         (action == ACT_INVERT && !in_list(&app->marked, model_at(app, i)->id)));
+        else if (!in_list(&app->open_runs, model_at(app, i)->run))
+            mark_row(app, i, action == ACT_MARK_ALL || (action == ACT_INVERT &&
+                                                        !sum_row(app, &app->rows[i]).marked));
+}
+
+static void open_row(struct app *app, bool open)
+{
+    const struct row *row = &app->rows[app->models.cursor];
+    const struct lib_model *model = model_at(app, (size_t)app->models.cursor);
+    if (row->members || row->inside)
+        toggle(&app->open_runs, model->run, open && row->members);
+    else if (open)
+        app->details = true;
+    models_rebuild(app);
+}
+
+static void bring_back(struct app *app)
+{
+    size_t count, stored = 0;
+    AUTO_FREE int *models = models_chosen(app, &count);
+    for (size_t i = 0; i < count; i++)
+        if (app->library->models[models[i]].state != MODEL_PLAIN)
+            models[stored++] = models[i];
+    if (!stored) {
+        app_say(app, true, "nothing of it is compressed");
+        return;
+    }
+    session_decompress(app->session, app->library, models, stored);
+    app_say(app, false, "decompressing; 5 shows how far it is");
+    path_list_release(&app->marked);
+}
+
+static void verify_chosen(struct app *app)
+{
+    size_t count;
+    AUTO_FREE int *models = models_chosen(app, &count);
+    session_verify(app->session, app->library, models, count);
+    app_say(app, false, "verifying; 5 shows how far it is");
+}
+
+bool models_action(struct app *app, enum action action)
+{
+    bool any = app->row_count > 0;
+    switch (action) {
+    case ACT_OPEN:
+        if (any)
+            open_row(app, true);
+        return true;
+    case ACT_BACK:
+        if (app->filter.len) {
+            buf_release(&app->filter);
+            models_rebuild(app);
+        } else if (any) {
+            open_row(app, false);
+        }
+        return true;
+    case ACT_MARK:
+        if (any) {
+            mark_row(app, (size_t)app->models.cursor,
+                     !sum_row(app, &app->rows[app->models.cursor]).marked);
+            list_move(&app->models, 1);
+        }
+        return true;
+    case ACT_MARK_ALL:
+    case ACT_INVERT:
+        mark_every(app, action);
+        return true;
+    case ACT_UNMARK:
+        path_list_release(&app->marked);
+        return true;
+    case ACT_MARK_GROUP:
+        if (any)
+            mark_run(app);
+        return true;
+    case ACT_COMPRESS:
+        if (any)
+            plan_ask(app, false);
+        return true;
+    case ACT_DECOMPRESS:
+        if (any)
+            bring_back(app);
+        return true;
+    case ACT_VERIFY:
+        if (any)
+            verify_chosen(app);
+        return true;
+    case ACT_DETAILS:
+        app->details = !app->details;
+        if (app->details && app->canvas.columns < DETAILS_FROM)
+            app_say(app, false, "details are shown from %d columns on", (int)DETAILS_FROM);
+        return true;
+    default:
+        return false;
+    }
+}
+
+void models_click(struct app *app, int line)
+{
+    int row = app->models.top + line;
+    if (line >= 0 && row < app->models.count)
+        list_go(&app->models, row);
+}

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+/* What lies over the tabs: the plan, help, a job's log, and the prompts of the footer. */
+#include "ui/screens/screens.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+/* The one table of actions: it drives the keys, the footer and help. */
+const struct binding bindings[] = {
+    {ACT_COMPRESS, IN_MODELS, {'c'}, "c", "compress", "compress the marked, else the selected: shows the plan"},
+    {ACT_DECOMPRESS, IN_MODELS, {'x'}, "x", "decompress", "give the files back, byte for byte"},
+    {ACT_CANCEL_JOB, IN_JOBS, {'x'}, "x", "cancel", "stop after the file in flight"},
+    {ACT_MARK, IN_MODELS, {' '}, "space", "mark", "mark and move on"},
+    {ACT_FILTER, IN_MODELS, {'/'}, "/", "filter", "show only what matches (Esc clears)"},
+    {ACT_SORT, IN_MODELS, {'s'}, "s", "sort", "sort by another column; the same again reverses"},
+    {ACT_OPEN, IN_TABS, {KEY_ENTER_, 'l', KEY_RIGHT_}, "Enter l", NULL, "open a run or the details; in Jobs the log"},
+    {ACT_BACK, IN_TABS | IN_TEXT, {KEY_ESCAPE, 'h', KEY_LEFT_}, "Esc h", NULL, "back; collapse; clear the filter"},
+    {ACT_DOWN, IN_TABS | IN_TEXT | IN_PLAN, {'j', KEY_DOWN_}, "j", NULL, "down"},
+    {ACT_UP, IN_TABS | IN_TEXT, {'k', KEY_UP_}, "k", NULL, "up"},
+    {ACT_UP, IN_PLAN, {KEY_UP_}, "Up", NULL, "up"},
+    {ACT_TOP, IN_TABS | IN_TEXT, {'g', KEY_HOME_}, "g Home", NULL, "first"},
+    {ACT_BOTTOM, IN_TABS | IN_TEXT, {'G', KEY_END_}, "G End", NULL, "last"},
+    {ACT_PAGE_DOWN, IN_TABS | IN_TEXT, {KEY_PAGE_DOWN, KEY_CTRL('f')}, "PgDn", NULL, "a page down"},
+    {ACT_PAGE_UP, IN_TABS | IN_TEXT, {KEY_PAGE_UP, KEY_CTRL('b')}, "PgUp", NULL, "a page up"},
+    {ACT_HALF_DOWN, IN_TABS | IN_TEXT, {KEY_CTRL('d')}, "Ctrl-d", NULL, "half a page down"},
+    {ACT_HALF_UP, IN_TABS | IN_TEXT, {KEY_CTRL('u')}, "Ctrl-u", NULL, "half a page up"},
+    {ACT_MARK_ALL, IN_MODELS, {'a'}, "a", NULL, "mark all that is shown"},
+    {ACT_UNMARK, IN_MODELS, {'U'}, "U", NULL, "unmark all"},
+    {ACT_INVERT, IN_MODELS, {'*'}, "*", NULL, "invert the marks"},
+    {ACT_MARK_GROUP, IN_MODELS, {'t'}, "t", NULL, "mark the whole run"},
+    {ACT_NEXT, IN_MODELS, {'n'}, "n", NULL, "next match"},
+    {ACT_PREVIOUS, IN_MODELS, {'N'}, "N", NULL, "previous match"},
+    {ACT_VERIFY, IN_MODELS, {'V'}, "V", NULL, "read and check what is stored"},
+    {ACT_DETAILS, IN_MODELS, {'i'}, "i", NULL, "details on or off (120 columns)"},
+    {ACT_RESCAN, IN_TABS, {'r'}, "r", NULL, "scan again"},
+    {ACT_MODELS, IN_TABS, {'1'}, "1", NULL, "the Models tab"},
+    {ACT_JOBS, IN_TABS, {'5'}, "5", "jobs", "the Jobs tab"},
+    {ACT_NEXT_TAB, IN_TABS, {KEY_TAB_}, "Tab", NULL, "the other tab"},
+    {ACT_PLAN_START, IN_PLAN, {'y'}, "y", NULL, "start"},
+    {ACT_PLAN_KEEP, IN_PLAN, {'k'}, "k", NULL, "start and keep the originals"},
+    {ACT_PLAN_BASE, IN_PLAN, {'b'}, "b", NULL, "include the bases"},
+    {ACT_PLAN_FILES, IN_PLAN, {'e'}, "e", NULL, "show the files"},
+    {ACT_PLAN_CANCEL, IN_PLAN, {KEY_ESCAPE, KEY_ENTER_, 'q'}, "Esc", NULL, "cancel"},
+    {ACT_HELP, IN_TABS, {'?', KEY_F1_}, "?", "help", "this"},
+    {ACT_QUIT, IN_TABS | IN_TEXT, {'q', KEY_CTRL('c')}, "q", "quit", "back, then quit"},
+};
+const size_t binding_count = COUNT_OF(bindings);
+
+static unsigned place_of(enum tab tab)
+{
+    return tab == TAB_JOBS ? IN_JOBS : IN_MODELS;
+}
+
+/* Breaks lines that are wider than the box at blanks; what goes on is indented. */
+static void wrap(struct buf *text, int width)
+{
+    struct buf out = {0};
+    char *save = NULL;
+    for (char *line = text->len ? strtok_r(text->data, "\n", &save) : NULL; line;
+         line = strtok_r(NULL, "\n", &save)) {
+        int used = 0, indent = (int)strspn(line, " ");
+        for (char *p = line; *p;) {
+            size_t n = strspn(p, " "), word = strcspn(p + n, " ");
+            AUTO_FREE char *part = mem_strndup(p, n + word);
+            int part_width = text_width(part);
+            if (used && used + part_width > width) {
+                buf_printf(&out, "\n%*s%s", indent + 2, "", part + n);
+                used = indent + 2 + part_width - (int)n;
+            } else {
+                buf_str(&out, part);
+                used += part_width;
+            }
+            p += n + word;
+        }
+        buf_char(&out, '\n');
+    }
+    buf_release(text);
+    *text = out;
+}
+
+/* A box of lines in the middle; lines that are too many scroll. */
+static void draw_box(struct app *app, const char *title, struct buf *text, const char *keys)
+{
+    struct canvas *c = &app->canvas;
+    bool utf8 = text_utf8();
+    int width = MIN(c->columns, 100), lines = 0, line = 0;
+    wrap(text, width - 4);
+    for (const char *p = text->data; p && *p; p++)
+        lines += *p == '\n';
+    int room = MIN(lines, c->rows - 6), height = room + (keys ? 4 : 2);
+    int top = MAX((c->rows - height) / 2, 1), left = (c->columns - width) / 2;
+    list_set_height(&app->text, room);
+    list_set_count(&app->text, MAX(lines - room + 1, 1));
+    for (int i = 0; i < height; i++) {
+        canvas_fill(c, top + i, left, width, ROLE_OVERLAY);
+        canvas_put(c, top + i, left, 1, ROLE_DIM, utf8 ? "│" : "|");
+        canvas_put(c, top + i, left + width - 1, 1, ROLE_DIM, utf8 ? "│" : "|");
+    }
+    for (int i = 0; i < width; i++) {
+        const char *corner_top = !utf8 ? (i == 0 || i == width - 1 ? "+" : "-")
+                                 : i == 0         ? "┌"
+                                 : i == width - 1 ? "┐"
+                                                  : "─";
+        const char *corner_bottom = !utf8 ? (i == 0 || i == width - 1 ? "+" : "-")
+                                    : i == 0         ? "└"
+                                    : i == width - 1 ? "┘"
+                                                     : "─";
+        canvas_put(c, top, left + i, 1, ROLE_DIM, corner_top);
+        canvas_put(c, top + height - 1, left + i, 1, ROLE_DIM, corner_bottom);
+    }
+    canvas_printf(c, top, left + 2, width - 4, ROLE_TITLE, " %s ", title);
+    char *save = NULL;
+    int skip = app->text.cursor;
+    for (char *p = lines ? strtok_r(text->data, "\n", &save) : NULL; p && line < room;
+         p = strtok_r(NULL, "\n", &save)) {
+        if (skip-- > 0)
+            continue;
+        canvas_put(c, top + 1 + line++, left + 2, width - 4, ROLE_OVERLAY, p);
+    }
+    if (keys)
+        canvas_put(c, top + height - 2, left + 2, width - 4, ROLE_KEY, keys);
+}
+
+static void help_text(const struct app *app, struct buf *out)
+{
+    unsigned where = place_of(app->tab);
+    for (size_t i = 0; i < binding_count; i++)
+        if (bindings[i].where & where)
+            buf_printf(out, "%-9s %s\n", bindings[i].label, bindings[i].help);
+    if (app->tab != TAB_MODELS)
+        return;
+    buf_str(out, " \n"
+                 "SIZE      what the files' lengths add up to\n"
+                 "DISK      what they occupy, shared files included\n"
+                 "FREES     what compressing this model alone would give (an estimate)\n"
+                 "READ      when it was read last; ? where that is not kept\n"
+                 "base      another model names it as its base\n"
+                 "packed    only the store has it; x brings it back\n"
+                 "partly    some of its files are packed\n"
+                 "trial     packed, and the originals are still there\n"
+                 "loading   a download is under way, or broke off\n"
+                 "orphan    blobs that no revision names\n"
+                 "!trunc    cut off: download it again\n"
+                 "!bad      cannot be read; details say why\n"
+                 "!shards   a shard is missing\n");
+}
+
+static void plan_lines(struct app *app, struct buf *out)
+{
+    plan_text(app->plan_library, app->plan, out);
+    for (size_t f = 0; app->plan_files && f < app->plan->file_count; f++) {
+        const struct plan_file *file = &app->plan->files[f];
+        const struct lib_file *lib = &app->plan_library->files[file->file];
+        AUTO_FREE char *safe = text_safe(lib->path);
+        char size[16], to[16];
+        text_size(size, lib->size);
+        text_size(to, file->estimated);
+        if (!file->skip)
+            buf_printf(out, "  %7s -> %6s  %s\n", size, to, safe);
+    }
+}
+
+static void draw_plan(struct app *app)
+{
+    AUTO_BUF struct buf text = {0};
+    if (app->plan_waiting) {
+        buf_str(&text, "working out what this would give …\n");
+        draw_box(app, "Plan", &text, "Esc cancel");
+        return;
+    }
+    plan_lines(app, &text);
+    /* The first line of the text is the title. */
+    size_t first = strcspn(text.data, "\n");
+    AUTO_FREE char *title = mem_strndup(text.data, first);
+    AUTO_BUF struct buf rest = {0};
+    buf_str(&rest, text.data + first + 1);
+    draw_box(app, title, &rest,
+             app->plan->frees > 0
+                 ? "[ Cancel ]  y start  k keep originals (trial)  b include base  e files"
+                 : "[ Cancel ]  b include base  e files");
+}
+
+static void draw_log(struct app *app)
+{
+    AUTO_BUF struct buf text = {0};
+    if (app->log_job >= session_job_count(app->session))
+        return;
+    const struct session_job *job = session_job(app->session, app->log_job);
+    buf_add(&text, job->log.data, job->log.len);
+    if (!job->log.len)
+        buf_str(&text, job->progress ? "it is still at work\n" : "nothing to tell\n");
+    draw_box(app, job->title, &text, "Esc back");
+}
+
+void overlay_draw(struct app *app)
+{
+    AUTO_BUF struct buf text = {0};
+    int last = app->canvas.rows - 1;
+    switch (app->overlay) {
+    case OVERLAY_HELP:
+        help_text(app, &text);
+        draw_box(app, "Help", &text, "j k scroll   Esc back");
+        break;
+    case OVERLAY_PLAN:
+        draw_plan(app);
+        break;
+    case OVERLAY_LOG:
+        draw_log(app);
+        break;
+    case OVERLAY_FILTER:
+        canvas_fill(&app->canvas, last, 0, app->canvas.columns, ROLE_TEXT);
+        canvas_printf(&app->canvas, last, 0, app->canvas.columns, ROLE_KEY, " filter: %s_",
+                      app->filter.len ? app->filter.data : "");
+        break;
+    case OVERLAY_SORT:
+        canvas_fill(&app->canvas, last, 0, app->canvas.columns, ROLE_TEXT);
+        canvas_put(&app->canvas, last, 0, app->canvas.columns, ROLE_KEY,
+                   " sort by: n name  s size  d disk  f frees  r read  m modified");
+        break;
+    case OVERLAY_QUIT:
+        canvas_fill(&app->canvas, last, 0, app->canvas.columns, ROLE_TEXT);
+        canvas_put(&app->canvas, last, 0, app->canvas.columns, ROLE_WARN,
+                   " a job runs: q stop it after the file in flight and quit   Esc stay");
+        break;
+    case OVERLAY_NONE:
+        break;
+    }
+}
+
+/* ---- the plan ---- */
+
+static void drop_plan(struct app *app)
+{
+    plan_free(app->plan);
+    library_unref(app->plan_library);
+    app->plan = NULL;
+    app->plan_library = NULL;
+}
+
+void plan_ask(struct app *app, bool include_base)
+{
+    if (!include_base) {
+        free(app->plan_models);
+        app->plan_models = models_chosen(app, &app->plan_model_count);
+        library_unref(app->asked_library);
+        app->asked_library = library_ref(app->library);
+    }
+    drop_plan(app);
+    app->plan_include_base = include_base;
+    app->plan_waiting = true;
+    app->plan_files = false;
+    const struct plan_request request = {.models = app->plan_models,
+                                         .count = app->plan_model_count,
+                                         .base = NO_MODEL,
+                                         .include_base = include_base};
+    session_plan(app->session, app->asked_library, &request);
+    app_open_overlay(app, OVERLAY_PLAN);
+}
+
+static void start_plan(struct app *app, bool keep)
+{
+    if (!app->plan || (app->plan->frees <= 0 && !keep))
+        return;
+    session_compress(app->session, app->plan_library, app->plan, keep);
+    app->plan = NULL;
+    drop_plan(app);
+    app->overlay = OVERLAY_NONE;
+    path_list_release(&app->marked);
+    app_say(app, false, "compressing; 5 shows how far it is");
+}
+
+static bool plan_key(struct app *app, int key)
+{
+    switch (keymap_find(bindings, binding_count, IN_PLAN, key)) {
+    case ACT_PLAN_CANCEL:
+        app->plan_waiting = false;
+        drop_plan(app);
+        app->overlay = OVERLAY_NONE;
+        break;
+    case ACT_PLAN_START:
+        start_plan(app, false);
+        break;
+    case ACT_PLAN_BASE:
+        if (app->plan)
+            plan_ask(app, true);
+        break;
+    case ACT_PLAN_FILES:
+        app->plan_files = !app->plan_files;
+        break;
+    case ACT_DOWN:
+        list_move(&app->text, 1);
+        break;
+    case ACT_PLAN_KEEP:
+        start_plan(app, true);
+        break;
+    case ACT_UP:
+        list_move(&app->text, -1);
+        break;
+    default:
+        break;
+    }
+    return true;
+}
+
+/* ---- prompts ---- */
+
+static void filter_key(struct app *app, int key)
+{
+    if (key == KEY_ENTER_) {
+        app->overlay = OVERLAY_NONE;
+    } else if (key == KEY_ESCAPE || key == KEY_CTRL('c')) {
+        buf_release(&app->filter);
+        app->overlay = OVERLAY_NONE;
+    } else if (key == KEY_BACK || key == KEY_CTRL('h')) {
+        while (app->filter.len && (app->filter.data[app->filter.len - 1] & 0xc0) == 0x80)
+            app->filter.len--;
+        app->filter.len -= app->filter.len > 0;
+        if (app->filter.data)
+            app->filter.data[app->filter.len] = '\0';
+    } else if (key == KEY_CTRL('u')) {
+        buf_release(&app->filter);
+    } else if (key >= 0x20 && key < 0x7f && app->filter.len < 200) {
+        buf_char(&app->filter, (char)key);
+    }
+    models_rebuild(app);
+}
+
+static void sort_key(struct app *app, int key)
+{
+    static const char letters[] = "nsdfrm";
+    static const enum view_sort sorts[] = {VIEW_NAME,  VIEW_SIZE, VIEW_DISK,
+                                           VIEW_FREES, VIEW_READ, VIEW_MODIFIED};
+    const char *letter = key > 0 && key < 0x7f ? strchr(letters, key) : NULL;
+    app->overlay = OVERLAY_NONE;
+    if (!letter)
+        return;
+    enum view_sort sort = sorts[letter - letters];
+    app->reverse = sort == app->sort && !app->reverse;
+    app->sort = sort;
+    models_rebuild(app);
+}
+
+static void quit_key(struct app *app, int key)
+{
+    app->overlay = OVERLAY_NONE;
+    if (key == 'q' || key == KEY_CTRL('c'))
+        app->quit = true;
+}
+
+static void text_key(struct app *app, int key)
+{
+    switch (keymap_find(bindings, binding_count, IN_TEXT, key)) {
+    case ACT_DOWN:
+        list_move(&app->text, 1);
+        break;
+    case ACT_UP:
+        list_move(&app->text, -1);
+        break;
+    case ACT_PAGE_DOWN:
+    case ACT_HALF_DOWN:
+        list_move(&app->text, 10);
+        break;
+    case ACT_PAGE_UP:
+    case ACT_HALF_UP:
+        list_move(&app->text, -10);
+        break;
+    case ACT_TOP:
+        list_go(&app->text, 0);
+        break;
+    case ACT_BOTTOM:
+        list_go(&app->text, app->text.count);
+        break;
+    default:
+        app->overlay = OVERLAY_NONE;
+    }
+}
+
+bool overlay_key(struct app *app, int key)
+{
+    switch (app->overlay) {
+    case OVERLAY_NONE:
+        return false;
+    case OVERLAY_PLAN:
+        return plan_key(app, key);
+    case OVERLAY_FILTER:
+        filter_key(app, key);
+        return true;
+    case OVERLAY_SORT:
+        sort_key(app, key);
+        return true;
+    case OVERLAY_QUIT:
+        quit_key(app, key);
+        return true;
+    default:
+        text_key(app, key);
+        return true;
+    }
+}

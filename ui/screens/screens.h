@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The screens: each draws on the canvas and answers actions. They share one state, which belongs
+ * to the main thread. Nothing here waits: what takes time is a job of the session.
+ */
+#ifndef TARE_UI_SCREENS_SCREENS_H
+#define TARE_UI_SCREENS_SCREENS_H
+
+#include "ops/session.h"
+#include "ops/view.h"
+#include "ui/kit/canvas.h"
+#include "ui/kit/keymap.h"
+#include "ui/kit/list.h"
+
+enum tab { TAB_MODELS, TAB_JOBS };
+
+enum overlay { OVERLAY_NONE, OVERLAY_HELP, OVERLAY_PLAN, OVERLAY_LOG, OVERLAY_FILTER,
+               OVERLAY_SORT, OVERLAY_QUIT };
+
+/* Places of the key table: which of them a key is valid in. */
+enum {
+    IN_MODELS = 1,
+    IN_JOBS = 2,
+    IN_PLAN = 4,
+    IN_TEXT = 8, /* help, log */
+    IN_TABS = IN_MODELS | IN_JOBS,
+};
+
+enum action {
+    ACT_DOWN, ACT_UP, ACT_TOP, ACT_BOTTOM, ACT_PAGE_DOWN, ACT_PAGE_UP, ACT_HALF_DOWN, ACT_HALF_UP,
+    ACT_OPEN, ACT_BACK, ACT_MODELS, ACT_JOBS, ACT_NEXT_TAB, ACT_MARK, ACT_MARK_ALL, ACT_UNMARK,
+    ACT_INVERT, ACT_MARK_GROUP, ACT_FILTER, ACT_NEXT, ACT_PREVIOUS, ACT_SORT, ACT_COMPRESS,
+    ACT_DECOMPRESS, ACT_VERIFY, ACT_DETAILS, ACT_RESCAN, ACT_CANCEL_JOB, ACT_HELP, ACT_QUIT,
+    ACT_PLAN_START, ACT_PLAN_KEEP, ACT_PLAN_BASE, ACT_PLAN_FILES, ACT_PLAN_CANCEL,
+};
+
+extern const struct binding bindings[];
+extern const size_t binding_count;
+
+/* A row of the Models tab: a model, or a run of checkpoints that stands for its members. */
+struct row {
+    int model;      /* a run: its first member */
+    int members;    /* 0: a model */
+    bool inside;    /* a member below its run */
+};
+
+struct app {
+    struct session *session;
+    struct library *library;    /* NULL until the first snapshot */
+    struct canvas canvas;
+    enum tab tab;
+    enum overlay overlay;
+    bool details, quit, scanning;
+    bool moved;                 /* a key was pressed: the cursor follows its model from then on */
+    /* Models */
+    struct list models;
+    struct row *rows;
+    size_t row_count, row_cap;
+    char selected[MODEL_ID];    /* the model under the cursor when it was drawn last */
+    struct path_list marked;    /* ids of models */
+    struct path_list open_runs; /* run keys */
+    enum view_sort sort;
+    bool reverse;
+    struct buf filter;
+    /* Jobs */
+    struct list jobs;
+    size_t log_job;
+    /* Overlays */
+    struct list text;           /* scrolls help, log and plan */
+    struct plan *plan;
+    struct library *plan_library, *asked_library;
+    int *plan_models;
+    size_t plan_model_count;
+    bool plan_include_base, plan_files, plan_waiting;
+    char *message;              /* one line for the user, escaped; until the next key */
+    bool message_bad;
+    const char *hub;            /* for the first run */
+    const char *scope;          /* what is shown, NULL: the known caches */
+};
+
+/* Draws everything for the canvas's size. */
+void app_draw(struct app *app);
+/* A key; what it means depends on tab and overlay. */
+void app_key(struct app *app, int key);
+void app_mouse(struct app *app, int row, int column, int wheel);
+/* Takes an event in (and frees it). */
+void app_event(struct app *app, struct event *event);
+void app_release(struct app *app);
+
+/* For the screens. */
+void app_say(struct app *app, bool bad, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void app_open_overlay(struct app *app, enum overlay overlay);
+
+void models_draw(struct app *app, int top, int height);
+bool models_action(struct app *app, enum action action);
+void models_rebuild(struct app *app);
+void models_click(struct app *app, int line);
+/* The models that an action means: the marked ones, else those of the selected row: free it. */
+int *models_chosen(const struct app *app, size_t *ret_count);
+/* "1 marked: frees about 10.8G", or "". */
+void models_footer(const struct app *app, struct buf *out);
+
+void jobs_draw(struct app *app, int top, int height);
+bool jobs_action(struct app *app, enum action action);
+
+void overlay_draw(struct app *app);
+bool overlay_key(struct app *app, int key);
+void plan_ask(struct app *app, bool include_base);
+
+#endif
