@@ -54,6 +54,10 @@ static void take_keys(struct app *app)
             term_suspend();
         else if (key != KEY_RESIZED)
             app_key(app, key);
+        if (app->copied)
+            term_copy(app->copied);
+        free(app->copied);
+        app->copied = NULL;
     }
 }
 
@@ -142,6 +146,14 @@ static void block_signals(sigset_t *ret_before)
     sigprocmask(SIG_BLOCK, &blocked, ret_before);
 }
 
+/* A NULL behind the last path, which does not count. */
+static void end_list(struct path_list *list)
+{
+    path_list_push(list, "");
+    free(list->paths[--list->count]);
+    list->paths[list->count] = NULL;
+}
+
 static int explore(struct arguments *arguments)
 {
     sigset_t during;
@@ -155,19 +167,15 @@ static int explore(struct arguments *arguments)
         AUTO_FREE char *real = realpath(arguments->paths[i], NULL);
         path_list_add(&scope, real ? real : arguments->paths[i]);
     }
-    if (arguments->also || arguments->count)
-        path_list_push(&scope, "");
-    if (scope.count) {
-        free(scope.paths[scope.count - 1]);
-        scope.paths[scope.count - 1] = NULL;
-        scope.count--;
-    }
-    if (scope.count && !arguments->also)
-        arguments->options.scope = (const char *const *)scope.paths;
     int r = ops_open(&arguments->options, &ops, &err);
     if (r == 0) {
         (void)ops_doctor(ops, &places, &err);
         ops_close(ops);
+        for (size_t i = 0; arguments->also && i < places.roots.count; i++)
+            path_list_add(&scope, places.roots.paths[i]);
+        end_list(&scope);
+        if (scope.count && !arguments->also)
+            arguments->options.scope = (const char *const *)scope.paths;
         app.hub = places.hub;
         app.scope = scope.count ? scope.paths[0] : NULL;
         app.session = session_new(&arguments->options);
@@ -210,6 +218,7 @@ static int explore_demo(struct arguments *arguments)
     AUTO_FREE char *catalog = file_join(folder, "catalog.db");
     arguments->options.store = store;
     arguments->options.catalog = catalog;
+    setenv("HF_HUB_CACHE", hub, 1); /* the real one stays out of it */
     arguments->paths[0] = hub;
     arguments->count = 1;
     int status = 1;

@@ -236,8 +236,11 @@ static void print_model(const struct library *library, const struct lib_model *m
     for (size_t i = 0; i < model->file_count; i++) {
         const struct lib_file *file = &library->files[model->files[i]];
         text_size(size, file->size);
-        cli_print("  file       %s  %s  %s%s\n", model->file_names[i], size,
-                  file_state_name(file->state), file->links > 1 ? "  hard-linked" : "");
+        cli_print("  file       %s  %s  %s%s%s%s%s\n", model->file_names[i], size,
+                  file_state_name(file->state), file->links > 1 ? "  hard-linked" : "",
+                  file->flags & FILE_SPARSE ? "  sparse" : "",
+                  file->flags & FILE_TRAILING ? "  trailing bytes" : "",
+                  file->flags & FILE_UNALIGNED ? "  unaligned tensors" : "");
         if (file->error)
             cli_print("             %s\n", file->error);
     }
@@ -262,7 +265,6 @@ int cli_show(struct cli *cli)
         put_files(document, library, model);
         r = view_tensors(cli->ops, library, model, add_tensor, tensors, &err);
         js_put(document, "tensors", tensors);
-        js_put_int(document, "file_count", (int64_t)model->file_count);
         cli_print_json(document);
     } else {
         print_model(library, model);

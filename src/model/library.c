@@ -70,6 +70,10 @@ size_t model_flags(const struct lib_model *model, const char *flags[8])
         flags[n++] = "!shards";
     if (model->flags & MODEL_ORPHAN && n < 8)
         flags[n++] = "orphan";
+    if (model->file_flags & FILE_TRAILING && n < 8)
+        flags[n++] = "trailing";
+    if (model->file_flags & FILE_SPARSE && n < 8)
+        flags[n++] = "sparse";
     if (model->flags & MODEL_BASE && n < 8)
         flags[n++] = "base";
     return n;
@@ -107,6 +111,7 @@ static void sum_files(struct library *library, struct lib_model *model)
         for (size_t j = 0; j < i && !counted; j++)
             counted = model->files[j] == model->files[i];
         model->size += file->size;
+        model->file_flags |= file->flags;
         if (!model->error)
             model->error = file->error;
         if (counted)

@@ -82,6 +82,7 @@ struct lib_model {
     const struct lib_claim *claims;
     size_t claim_count;
     unsigned flags;
+    unsigned file_flags; /* FILE_… of any of its files */
     /* Sums over its files. */
     uint64_t size, disk, unique, stored, parameters, tensors;
     uint64_t dtype_bytes[DTYPE_COUNT];

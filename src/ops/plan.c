@@ -481,31 +481,38 @@ static void give_up_base(struct planner *p, int base)
     }
 }
 
-static bool is_used(const struct planner *p, int base)
+/* How many files of the plan need this base. */
+static size_t count_users(const struct planner *p, int base)
 {
-    for (size_t f = 0; f < p->plan->file_count; f++)
-        for (size_t i = 0; i < p->plan->files[f].range_count; i++)
-            if (p->plan->files[f].ranges[i].base_file == base)
-                return true;
-    return false;
+    size_t users = 0;
+    for (size_t f = 0; f < p->plan->file_count; f++) {
+        bool uses = false;
+        for (size_t i = 0; i < p->plan->files[f].range_count && !uses; i++)
+            uses = p->plan->files[f].ranges[i].base_file == base;
+        users += uses;
+    }
+    return users;
 }
 
 static void settle_copies(struct planner *p)
 {
     for (uint32_t file = 0; file < p->library->file_count; file++) {
         uint64_t cost, gain;
-        if (p->files[file].can_hold || p->files[file].planned || !is_used(p, (int)file))
+        if (p->files[file].can_hold || p->files[file].planned || !count_users(p, (int)file))
             continue;
         weigh_copy(p, (int)file, &cost, &gain);
         if (gain > cost) {
             p->plan->base_bytes += cost;
             continue;
         }
+        size_t users = count_users(p, (int)file);
+        uint64_t each = gain / MAX(users, 1u);
         give_up_base(p, (int)file);
         AUTO_FREE char *note = mem_printf(
-            "the base %s can be neither linked nor cloned; include it (--include-base), or "
-            "compress more of its family at once, to store differences",
-            file_base(lib_file(p, file)->path));
+            "the base %s can be neither linked nor cloned: a copy of it would pay from about %llu "
+            "members of its family on, compressed at once; or include it (--include-base)",
+            file_base(lib_file(p, file)->path),
+            (unsigned long long)(each ? cost / each + 1 : cost));
         path_list_add(&p->plan->notes, note);
     }
 }
@@ -554,6 +561,38 @@ static void note_base(struct planner *p, const struct plan_file *file)
                     model->base = chain[a];
         }
     }
+}
+
+/* Ids that some file of the plan needs, but does not write itself. */
+static void mark_needed(const struct planner *p, struct map *needed)
+{
+    for (size_t f = 0; f < p->plan->file_count; f++) {
+        for (size_t i = 0; i < p->plan->files[f].range_count; i++) {
+            const struct plan_range *range = &p->plan->files[f].ranges[i];
+            map_put(needed, range->reference ? &range->id : &range->base, 1);
+        }
+    }
+}
+
+/* Files that would not become smaller stay as they are, unless others need what they hold. */
+static void leave_incompressible(struct planner *p)
+{
+    struct map needed = {0};
+    mark_needed(p, &needed);
+    for (size_t f = 0; f < p->plan->file_count; f++) {
+        struct plan_file *file = &p->plan->files[f];
+        uint64_t estimated = MANIFEST_COST;
+        bool wanted = false;
+        for (size_t i = 0; i < file->range_count; i++) {
+            estimated += file->ranges[i].estimated + RANGE_COST;
+            wanted |= map_has(&needed, &file->ranges[i].id);
+        }
+        if (file->skip || wanted || estimated < lib_file(p, file->file)->disk)
+            continue;
+        file->skip = mem_strdup("it would not become smaller");
+        file->range_count = 0;
+    }
+    map_release(&needed);
 }
 
 /* What the plan comes to. Files are worked on one by one: space is needed for one at a time. */
@@ -647,6 +686,8 @@ int ops_plan(struct ops *ops, const struct library *library, const struct plan_r
         r = plan_files(&p, progress, err);
     if (r == 0) {
         settle_copies(&p);
+        if (!request->keep)
+            leave_incompressible(&p);
         sum_up(&p);
         *ret = p.plan;
     } else {

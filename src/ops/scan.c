@@ -432,11 +432,11 @@ static void add_path(void *context, const char *path)
 
 void ops_default_roots(struct ops *ops, struct path_list *ret)
 {
-    if (catalog_roots(ops->catalog, add_path, ret, NULL) == 0 && ret->count)
-        return;
     AUTO_FREE char *hub = source_hub_path();
-    if (access(hub, F_OK) == 0)
-        path_list_add(ret, hub);
+    AUTO_FREE char *real = realpath(hub, NULL);
+    if (real)
+        path_list_add(ret, real);
+    (void)catalog_roots(ops->catalog, add_path, ret, NULL);
 }
 
 /* The roots of this scan, absolute; those that were named are remembered. */
@@ -713,7 +713,7 @@ void scan_report_release(struct scan_report *report)
 
 void ops_refresh(struct ops *ops)
 {
-    const struct scan_request request = {.headers_only = true};
+    const struct scan_request request = {.paths = ops->options.scope, .headers_only = true};
     struct scan_report report;
     (void)ops_scan(ops, &request, NULL, &report, NULL);
     scan_report_release(&report);

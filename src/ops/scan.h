@@ -6,7 +6,7 @@
 #include "ops/ops.h"
 
 struct scan_request {
-    const char *const *paths; /* become roots; NULL-terminated; NULL: the roots known already */
+    const char *const *paths; /* become roots; NULL-terminated; NULL: see ops_default_roots */
     const char *forget;       /* a root to drop, or NULL */
     bool headers_only;
 };
@@ -32,8 +32,7 @@ struct scan_report {
 };
 
 /*
- * Indexes the roots. Where no root is known and none is given, the hub cache of this user is
- * looked at. Unchanged files are not opened again; a scan that was cut off goes on where it
+ * Indexes the roots that are given, else the hub cache of this user and all roots known. Unchanged files are not opened again; a scan that was cut off goes on where it
  * stood. Problems of single files are in the report, not in the result.
  */
 int ops_scan(struct ops *ops, const struct scan_request *request, struct progress *progress,
@@ -47,7 +46,7 @@ int ops_hash_models(struct ops *ops, const struct library *library, const int *m
 /* After a store was changed: reads the headers again, so that lists tell the truth. */
 void ops_refresh(struct ops *ops);
 
-/* The first roots that a scan without PATH would look at: free the list. */
+/* The roots that a scan without PATH looks at: the hub cache of this user, and what was named. */
 void ops_default_roots(struct ops *ops, struct path_list *ret);
 
 #endif

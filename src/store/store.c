@@ -116,6 +116,11 @@ static int take_lock(struct store *store, const char *command, struct err *err)
         who[strcspn(who, "\n")] = '\0';
         return err_set(err, ERR_LOCKED, "%s is in use by another tare (%s)", store->path, who);
     }
+    /* Some network file systems grant every lock: a second one must be refused. */
+    AUTO_FD int probe = openat(store->dir, "lock", O_RDWR | O_CLOEXEC);
+    if (probe >= 0 && fcntl(probe, F_OFD_SETLK, &lock) == 0)
+        return err_set(err, ERR_UNSUPPORTED, "%s: locks do not work on this file system",
+                       store->path);
     char since[32];
     text_time(since, time(NULL));
     int n = snprintf(who, sizeof who, "pid %d, %.100s, since %s\n", (int)getpid(),

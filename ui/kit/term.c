@@ -169,6 +169,24 @@ void term_resized(void)
         resizeterm(size.ws_row, size.ws_col);
 }
 
+void term_copy(const char *text)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    AUTO_BUF struct buf out = {0};
+    size_t n = strlen(text);
+    buf_str(&out, "\033]52;c;");
+    for (size_t i = 0; i < n; i += 3) {
+        unsigned v = 0;
+        for (size_t k = 0; k < 3; k++)
+            v = v << 8 | (i + k < n ? (unsigned char)text[i + k] : 0);
+        for (size_t k = 0; k < 4; k++)
+            buf_char(&out, i + k > n ? '=' : digits[v >> (18 - 6 * k) & 63]);
+    }
+    buf_char(&out, '\a');
+    fwrite(out.data, 1, out.len, stdout);
+    fflush(stdout);
+}
+
 void term_suspend(void)
 {
     endwin();

@@ -22,6 +22,8 @@ struct term_mouse {
 int term_key(struct term_mouse *mouse);
 /* After SIGWINCH: learns the new size. */
 void term_resized(void);
+/* Hands a text to the terminal's clipboard (OSC 52); terminals that do not know it ignore it. */
+void term_copy(const char *text);
 /* Stops the program as Ctrl-Z does, and comes back. */
 void term_suspend(void);
 

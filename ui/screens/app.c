@@ -327,6 +327,7 @@ void app_release(struct app *app)
     buf_release(&app->filter);
     canvas_release(&app->canvas);
     free(app->plan_models);
+    free(app->copied);
     free(app->rows);
     free(app->message);
 }

@@ -473,6 +473,13 @@ bool models_action(struct app *app, enum action action)
         if (any)
             verify_chosen(app);
         return true;
+    case ACT_COPY:
+        if (any) {
+            free(app->copied);
+            app->copied = mem_strdup(model_at(app, (size_t)app->models.cursor)->path);
+            app_say(app, false, "copied: %s", app->copied);
+        }
+        return true;
     case ACT_DETAILS:
         app->details = !app->details;
         if (app->details && app->canvas.columns < DETAILS_FROM)

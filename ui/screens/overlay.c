@@ -33,6 +33,7 @@ const struct binding bindings[] = {
     {ACT_PREVIOUS, IN_MODELS, {'N'}, "N", NULL, "previous match"},
     {ACT_VERIFY, IN_MODELS, {'V'}, "V", NULL, "read and check what is stored"},
     {ACT_DETAILS, IN_MODELS, {'i'}, "i", NULL, "details on or off (120 columns)"},
+    {ACT_COPY, IN_MODELS, {'y'}, "y", NULL, "copy the path"},
     {ACT_RESCAN, IN_TABS, {'r'}, "r", NULL, "scan again"},
     {ACT_MODELS, IN_TABS, {'1'}, "1", NULL, "the Models tab"},
     {ACT_JOBS, IN_TABS, {'5'}, "5", "jobs", "the Jobs tab"},
@@ -143,7 +144,9 @@ static void help_text(const struct app *app, struct buf *out)
                  "orphan    blobs that no revision names\n"
                  "!trunc    cut off: download it again\n"
                  "!bad      cannot be read; details say why\n"
-                 "!shards   a shard is missing\n");
+                 "!shards   a shard is missing\n"
+                 "trailing  bytes behind the last tensor: not what the format allows\n"
+                 "sparse    holes in the file: it is not hashed and not compressed\n");
 }
 
 static void plan_lines(struct app *app, struct buf *out)

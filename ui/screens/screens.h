@@ -30,7 +30,7 @@ enum action {
     ACT_DOWN, ACT_UP, ACT_TOP, ACT_BOTTOM, ACT_PAGE_DOWN, ACT_PAGE_UP, ACT_HALF_DOWN, ACT_HALF_UP,
     ACT_OPEN, ACT_BACK, ACT_MODELS, ACT_JOBS, ACT_NEXT_TAB, ACT_MARK, ACT_MARK_ALL, ACT_UNMARK,
     ACT_INVERT, ACT_MARK_GROUP, ACT_FILTER, ACT_NEXT, ACT_PREVIOUS, ACT_SORT, ACT_COMPRESS,
-    ACT_DECOMPRESS, ACT_VERIFY, ACT_DETAILS, ACT_RESCAN, ACT_CANCEL_JOB, ACT_HELP, ACT_QUIT,
+    ACT_DECOMPRESS, ACT_VERIFY, ACT_DETAILS, ACT_RESCAN, ACT_CANCEL_JOB, ACT_COPY, ACT_HELP, ACT_QUIT,
     ACT_PLAN_START, ACT_PLAN_KEEP, ACT_PLAN_BASE, ACT_PLAN_FILES, ACT_PLAN_CANCEL,
 };
 
@@ -72,6 +72,7 @@ struct app {
     int *plan_models;
     size_t plan_model_count;
     bool plan_include_base, plan_files, plan_waiting;
+    char *copied;               /* a path for the clipboard; the loop takes it */
     char *message;              /* one line for the user, escaped; until the next key */
     bool message_bad;
     const char *hub;            /* for the first run */
