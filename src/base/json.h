@@ -22,7 +22,7 @@ void js_cleanup(js **value);
 
 /* Reading. All accept NULL and values of another type, and then give NULL, 0 or the default. */
 js *js_get(const js *object, const char *key);
-const char *js_text(const js *value);                 /* borrowed; may hold no NUL */
+const char *js_text(const js *value); /* borrowed; may hold no NUL */
 const char *js_get_text(const js *object, const char *key);
 int64_t js_get_int(const js *object, const char *key, int64_t otherwise);
 bool js_get_bool(const js *object, const char *key);

@@ -13,10 +13,10 @@
 #include <stdint.h>
 
 struct progress {
-    _Atomic uint64_t done, total;      /* bytes of the whole operation */
-    _Atomic uint32_t item, items;      /* the file in flight, counted from 1; how many */
-    _Atomic(const char *) phase;       /* a string constant: "hashing", "comparing" … */
-    atomic_bool cancel;                /* set by the outside, polled by the operation */
+    _Atomic uint64_t done, total; /* bytes of the whole operation */
+    _Atomic uint32_t item, items; /* the file in flight, counted from 1; how many */
+    _Atomic(const char *) phase;  /* a string constant: "hashing", "comparing" … */
+    atomic_bool cancel;           /* set by the outside, polled by the operation */
 };
 
 /* All of these accept NULL. */

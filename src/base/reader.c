@@ -34,8 +34,7 @@ struct reader reader_memory(const void *data, size_t n)
     return (struct reader){.ops = &memory_ops, .size = n, .fd = -1, .memory = data};
 }
 
-int reader_read(const struct reader *reader, uint64_t offset, void *dst, size_t n,
-                struct err *err)
+int reader_read(const struct reader *reader, uint64_t offset, void *dst, size_t n, struct err *err)
 {
     if (offset > reader->size || n > reader->size - offset)
         return err_set(err, ERR_FORMAT, "ends too early: %zu bytes wanted at %llu of %llu", n,

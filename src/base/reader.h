@@ -15,8 +15,7 @@ struct reader;
 
 struct reader_ops {
     /* Reads exactly n bytes at offset, or fails (ERR_FORMAT: behind the end; ERR_IO). */
-    int (*read)(const struct reader *reader, uint64_t offset, void *dst, size_t n,
-                struct err *err);
+    int (*read)(const struct reader *reader, uint64_t offset, void *dst, size_t n, struct err *err);
 };
 
 /* Safe to use from several threads at once. The caller keeps fd or memory alive. */
@@ -31,7 +30,6 @@ struct reader {
 struct reader reader_file(int fd, uint64_t size);
 struct reader reader_memory(const void *data, size_t n);
 
-int reader_read(const struct reader *reader, uint64_t offset, void *dst, size_t n,
-                struct err *err);
+int reader_read(const struct reader *reader, uint64_t offset, void *dst, size_t n, struct err *err);
 
 #endif

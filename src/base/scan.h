@@ -29,7 +29,7 @@ struct scan {
     int depth;
     uint8_t open[SCAN_DEPTH]; /* '{' or '[' for each level */
     bool need_value, after_value;
-    struct buf text;          /* the last key, string or word, unescaped */
+    struct buf text; /* the last key, string or word, unescaped */
     uint64_t number;
     bool is_unsigned;
 };

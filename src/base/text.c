@@ -31,9 +31,11 @@ size_t text_decode(const char *p, size_t n, uint32_t *ret_point)
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     if (n == 0)
         return 0;
-    size_t len = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3
-               : s[0] >= 0xf0 && s[0] < 0xf5                   ? 4
-                                                               : 0;
+    size_t len = s[0] < 0x80                   ? 1
+                 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+                 : (s[0] & 0xf0) == 0xe0       ? 3
+                 : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+                                               : 0;
     if (len == 0 || len > n)
         return 0;
     uint32_t point = len == 1 ? s[0] : s[0] & (0x7fu >> len);
@@ -62,9 +64,9 @@ bool text_is_dangerous(uint32_t c)
     static const struct {
         uint32_t first, last;
     } ranges[] = {
-        {0x00, 0x1f},       {0x7f, 0x9f},       {0xad, 0xad},       {0x61c, 0x61c},
-        {0x200b, 0x200f},   {0x2028, 0x202e},   {0x2060, 0x206f},   {0xe000, 0xf8ff},
-        {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xfff0, 0xfffb},   {0xe0000, 0xe0fff},
+        {0x00, 0x1f},        {0x7f, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},
+        {0x200b, 0x200f},    {0x2028, 0x202e}, {0x2060, 0x206f}, {0xe000, 0xf8ff},
+        {0xfe00, 0xfe0f},    {0xfeff, 0xfeff}, {0xfff0, 0xfffb}, {0xe0000, 0xe0fff},
         {0xf0000, 0x10ffff},
     };
     for (size_t i = 0; i < COUNT_OF(ranges); i++)

@@ -35,8 +35,8 @@ static void split_bf16(const uint8_t *src, const uint8_t *base, size_t n, uint8_
     }
 }
 
-static void merge_bf16(const uint8_t *restrict e, const uint8_t *restrict rest,
-                       const uint8_t *base, size_t n, uint8_t *dst)
+static void merge_bf16(const uint8_t *restrict e, const uint8_t *restrict rest, const uint8_t *base,
+                       size_t n, uint8_t *dst)
 {
     for (size_t i = 0; i < n; i++) {
         uint16_t u = (uint16_t)((rest[i] & 0x80) << 8 | e[i] << 7 | (rest[i] & 0x7f));
@@ -93,8 +93,8 @@ static void split_float(struct float_fields f, const uint8_t *src, const uint8_t
     }
 }
 
-static void merge_float(struct float_fields f, const uint8_t *planes, const uint8_t *base,
-                        size_t n, uint8_t *dst)
+static void merge_float(struct float_fields f, const uint8_t *planes, const uint8_t *base, size_t n,
+                        uint8_t *dst)
 {
     unsigned exponents = (f.exponent + 7) / 8, rests = (f.mantissa + 8) / 8;
     uint64_t exponent_mask = ((uint64_t)1 << f.exponent) - 1;

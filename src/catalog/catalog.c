@@ -59,7 +59,7 @@ enum statement {
 };
 
 #define FILE_COLUMNS                                                                               \
-    "row, key, path, digest, error, store, fid, fsid, ino, size, disk, stored, parameters,"       \
+    "row, key, path, digest, error, store, fid, fsid, ino, size, disk, stored, parameters,"        \
     " tensors, header, mtime, ctime, atime, links, flags, format, state, sample, content, dtypes"
 #define UNSEEN                                                                                     \
     " (SELECT row FROM models WHERE (root = ?1 OR substr(root, 1, length(?1) + 1) = ?2)"           \
@@ -100,11 +100,10 @@ static const char *const statements[STATEMENT_COUNT] = {
     [TENSOR_LIST] = "SELECT name, dtype, shape, offset, bytes, id FROM tensors WHERE file = ?1"
                     " ORDER BY idx",
     [MODEL_STAMP] = "SELECT stamp FROM models WHERE id = ?1",
-    [MODEL_PUT] =
-        "INSERT INTO models(id, name, source, root, path, revision, run, flags, stamp)"
-        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
-        " ON CONFLICT(id) DO UPDATE SET name = ?2, source = ?3, root = ?4, path = ?5,"
-        " revision = ?6, run = ?7, flags = ?8, stamp = ?9 RETURNING row",
+    [MODEL_PUT] = "INSERT INTO models(id, name, source, root, path, revision, run, flags, stamp)"
+                  " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+                  " ON CONFLICT(id) DO UPDATE SET name = ?2, source = ?3, root = ?4, path = ?5,"
+                  " revision = ?6, run = ?7, flags = ?8, stamp = ?9 RETURNING row",
     [MODEL_FILES_DROP] = "DELETE FROM model_files WHERE model = ?1",
     [MODEL_FILE_PUT] = "INSERT INTO model_files VALUES(?1, ?2, ?3, ?4)",
     [CLAIMS_DROP] = "DELETE FROM claims WHERE model = ?1",
@@ -134,7 +133,10 @@ struct catalog {
 static int fail(struct catalog *catalog, struct err *err)
 {
     int code = sqlite3_errcode(catalog->db);
-    return err_set(err, code == SQLITE_FULL ? ERR_NOSPACE : code == SQLITE_BUSY ? ERR_BUSY : ERR_IO,
+    return err_set(err,
+                   code == SQLITE_FULL   ? ERR_NOSPACE
+                   : code == SQLITE_BUSY ? ERR_BUSY
+                                         : ERR_IO,
                    "catalog: %s", sqlite3_errmsg(catalog->db));
 }
 
@@ -286,8 +288,8 @@ static enum found look_at(const char *path)
     if (fd < 0 || st.st_size < (off_t)sizeof head ||
         file_pread(fd, head, sizeof head, 0, NULL) < 0 || memcmp(head, magic, sizeof magic) != 0)
         return FOUND_GARBAGE;
-    uint32_t id = (uint32_t)head[68] << 24 | (uint32_t)head[69] << 16 | (uint32_t)head[70] << 8 |
-                  head[71];
+    uint32_t id =
+        (uint32_t)head[68] << 24 | (uint32_t)head[69] << 16 | (uint32_t)head[70] << 8 | head[71];
     return id == APPLICATION_ID ? FOUND_CATALOG : FOUND_FOREIGN;
 }
 
@@ -311,8 +313,9 @@ static int try_open(struct catalog *catalog, const char *path, bool *ret_corrupt
     if (r == 0 && sqlite3_exec(catalog->db, statements[LOAD_MODELS], NULL, NULL, NULL) != SQLITE_OK)
         r = fail(catalog, err); /* damage that only reading finds */
     int code = sqlite3_errcode(catalog->db);
-    *ret_corrupt = r == ERR_DAMAGED || (r < 0 && (code == SQLITE_NOTADB || code == SQLITE_CORRUPT ||
-                                                  code == SQLITE_ERROR));
+    *ret_corrupt =
+        r == ERR_DAMAGED ||
+        (r < 0 && (code == SQLITE_NOTADB || code == SQLITE_CORRUPT || code == SQLITE_ERROR));
     if (r == 0 && catalog->kind == CATALOG_FILE && sqlite3_db_readonly(catalog->db, "main"))
         r = err_set(err, ERR_READONLY, "cannot be written");
     if (r < 0) {
@@ -330,7 +333,8 @@ static int try_open(struct catalog *catalog, const char *path, bool *ret_corrupt
 static char *set_aside(const char *path)
 {
     for (int i = 0; i < 100; i++) {
-        AUTO_FREE char *to = i ? mem_printf("%s.corrupt.%d", path, i) : mem_printf("%s.corrupt", path);
+        AUTO_FREE char *to =
+            i ? mem_printf("%s.corrupt.%d", path, i) : mem_printf("%s.corrupt", path);
         if (renameat2(AT_FDCWD, path, AT_FDCWD, to, RENAME_NOREPLACE) < 0)
             continue;
         AUTO_FREE char *wal = mem_printf("%s-wal", path), *shm = mem_printf("%s-shm", path);
@@ -349,7 +353,8 @@ int catalog_open(const char *path, struct catalog **ret, struct buf *note, struc
     AUTO_FREE char *dir = file_dir(path);
     enum found found = look_at(path);
     /* Only what bears a catalog's name may be a damaged one; anything else is not ours. */
-    if (found == FOUND_FOREIGN || (found == FOUND_GARBAGE && strcmp(file_base(path), "catalog.db"))) {
+    if (found == FOUND_FOREIGN ||
+        (found == FOUND_GARBAGE && strcmp(file_base(path), "catalog.db"))) {
         free(catalog);
         return err_set(err, ERR_REFUSED, "%s: not a catalog of tare; it is left as it is", path);
     }
@@ -491,9 +496,8 @@ static void read_file(struct arena *arena, sqlite3_stmt *st, struct catalog_file
     file->error = column_name(arena, st, at++);
     file->store = column_name(arena, st, at++);
     file->fid = column_name(arena, st, at++);
-    uint64_t *const numbers[] = {&file->fsid,       &file->ino,     &file->size,
-                                 &file->disk,       &file->stored,  &file->parameters,
-                                 &file->tensors,    &file->header};
+    uint64_t *const numbers[] = {&file->fsid,   &file->ino,        &file->size,    &file->disk,
+                                 &file->stored, &file->parameters, &file->tensors, &file->header};
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
         *numbers[i] = (uint64_t)sqlite3_column_int64(st, at++);
     file->mtime_ns = sqlite3_column_int64(st, at++);
@@ -666,8 +670,9 @@ int catalog_tensors(struct catalog *catalog, int64_t row, struct catalog_tensors
         sqlite3_bind_int64(st, 1, row);
     int r = step(catalog, st, err);
     if (r <= 0)
-        return r < 0 ? r : err_set(err, ERR_NOTFOUND, "file %lld is not in the catalog",
-                                   (long long)row);
+        return r < 0
+                   ? r
+                   : err_set(err, ERR_NOTFOUND, "file %lld is not in the catalog", (long long)row);
     struct layout *layout = &ret->layout;
     layout->format = (enum format)bounded(st, 0, FORMAT_SAFETENSORS);
     layout->header = (uint64_t)sqlite3_column_int64(st, 1);
@@ -912,8 +917,8 @@ static bool in_scope(const char *root, const char *path, const char *const scope
     return false;
 }
 
-static int load_models(struct catalog *catalog, struct library *library,
-                       const char *const scope[], struct row_map *map, struct err *err)
+static int load_models(struct catalog *catalog, struct library *library, const char *const scope[],
+                       struct row_map *map, struct err *err)
 {
     sqlite3_stmt *st = statement(catalog, LOAD_MODELS);
     struct arena *arena = &library->arena;
@@ -933,8 +938,8 @@ static int load_models(struct catalog *catalog, struct library *library,
         model->revision = or_empty(column_name(arena, st, 6));
         model->run = or_empty(column_name(arena, st, 7));
         model->flags = (unsigned)sqlite3_column_int(st, 8);
-        model->frees_known = sqlite3_column_type(st, 9) != SQLITE_NULL &&
-                             sqlite3_column_int64(st, 9) != INT64_MIN;
+        model->frees_known =
+            sqlite3_column_type(st, 9) != SQLITE_NULL && sqlite3_column_int64(st, 9) != INT64_MIN;
         model->frees = sqlite3_column_int64(st, 9);
     }
     return r;
@@ -967,8 +972,7 @@ static int load_model_files(struct catalog *catalog, struct library *library,
         int file = model >= 0 ? map_find(files, sqlite3_column_int64(st, 1)) : -1;
         if (file >= 0) {
             *ARRAY_ADD(indices, count, cap) = (uint32_t)file;
-            *ARRAY_ADD(names, name_count, name_cap) =
-                or_empty(column_name(&library->arena, st, 2));
+            *ARRAY_ADD(names, name_count, name_cap) = or_empty(column_name(&library->arena, st, 2));
         }
     } while (r > 0);
     free(indices);
@@ -995,11 +999,11 @@ static int load_claims(struct catalog *catalog, struct library *library,
         }
         at = model;
         if (model >= 0)
-            *ARRAY_ADD(claims, count, cap) = (struct lib_claim){
-                .kind = sqlite3_column_int(st, 1),
-                .kind_name = or_empty(column_name(&library->arena, st, 2)),
-                .target = or_empty(column_name(&library->arena, st, 3)),
-                .detail = or_empty(column_name(&library->arena, st, 4))};
+            *ARRAY_ADD(claims, count, cap) =
+                (struct lib_claim){.kind = sqlite3_column_int(st, 1),
+                                   .kind_name = or_empty(column_name(&library->arena, st, 2)),
+                                   .target = or_empty(column_name(&library->arena, st, 3)),
+                                   .detail = or_empty(column_name(&library->arena, st, 4))};
     } while (r > 0);
     free(claims);
     return r;

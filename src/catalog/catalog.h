@@ -13,7 +13,7 @@ struct catalog;
 
 enum catalog_kind {
     CATALOG_FILE,
-    CATALOG_MEMORY,  /* the place cannot be written: nothing is kept */
+    CATALOG_MEMORY, /* the place cannot be written: nothing is kept */
 };
 
 /*
@@ -98,8 +98,8 @@ void catalog_tensors_release(struct catalog_tensors *tensors);
 struct catalog_model {
     const char *id, *name, *source, *root, *path, *revision, *run;
     unsigned flags;
-    struct hash128 stamp;          /* of all that was seen of it */
-    const int64_t *rows;           /* its files */
+    struct hash128 stamp; /* of all that was seen of it */
+    const int64_t *rows;  /* its files */
     const char *const *file_names;
     size_t file_count;
 };

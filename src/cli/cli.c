@@ -30,8 +30,8 @@ const struct command cli_commands[] = {
      SIZE_MAX, cli_compress, false},
     {"decompress", "MODEL... | --all [--yes] [--to DIR]", "give models back, byte for byte",
      OPT_ALL | OPT_YES | OPT_TO, 0, SIZE_MAX, cli_decompress, false},
-    {"verify", "[MODEL...]", "read and check everything that is stored", 0, 0, SIZE_MAX,
-     cli_verify, false},
+    {"verify", "[MODEL...]", "read and check everything that is stored", 0, 0, SIZE_MAX, cli_verify,
+     false},
     {"gc", "[--dry-run]", "remove what nothing needs any more", OPT_DRY_RUN, 0, 0, cli_gc, false},
     {"log", "", "what was done, when, and what it gave", 0, 0, 0, cli_log, false},
     {"bench", "FILE [--base FILE] [--codec NAME] [--threads N]",
@@ -43,8 +43,15 @@ const struct command cli_commands[] = {
 };
 const size_t cli_command_count = COUNT_OF(cli_commands);
 
-enum { LONG_FIRST = 256, LONG_STORE, LONG_CATALOG, LONG_READONLY, LONG_WRITE, LONG_VERSION,
-       LONG_OPT };
+enum {
+    LONG_FIRST = 256,
+    LONG_STORE,
+    LONG_CATALOG,
+    LONG_READONLY,
+    LONG_WRITE,
+    LONG_VERSION,
+    LONG_OPT
+};
 
 static const struct option long_options[] = {
     {"json", no_argument, NULL, 'j'},
@@ -230,8 +237,7 @@ struct first_scan {
 static int scan_headers(void *context, struct progress *progress)
 {
     struct first_scan *first = context;
-    const struct scan_request request = {.paths = first->cli->options.scope,
-                                         .headers_only = true};
+    const struct scan_request request = {.paths = first->cli->options.scope, .headers_only = true};
     struct scan_report report;
     int r = ops_scan(first->cli->ops, &request, progress, &report, first->err);
     scan_report_release(&report);

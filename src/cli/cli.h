@@ -38,7 +38,7 @@ struct cli {
     struct ops *ops;
     const char *const *args; /* what follows the command, NULL-terminated */
     size_t arg_count;
-    unsigned given;          /* OPT_… */
+    unsigned given; /* OPT_… */
     const char *sort, *filter, *base, *to, *codec, *forget;
     bool json, quiet, write;
 };
@@ -47,10 +47,10 @@ struct command {
     const char *name;
     const char *arguments; /* for help: "MODEL... [--yes]" */
     const char *summary;
-    unsigned options;      /* OPT_… that it takes */
-    size_t least, most;    /* arguments */
+    unsigned options;   /* OPT_… that it takes */
+    size_t least, most; /* arguments */
     int (*run)(struct cli *cli);
-    bool bare;             /* needs no catalog */
+    bool bare; /* needs no catalog */
 };
 
 extern const struct command cli_commands[];

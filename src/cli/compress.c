@@ -83,8 +83,7 @@ static js *plan_json(const struct work *work)
         js_put_text(object, "id", work->library->models[m->model].id);
         js_put_int(object, "size", (int64_t)m->size);
         js_put_int(object, "estimated", (int64_t)m->estimated);
-        js_put_text(object, "base",
-                    m->base == NO_MODEL ? NULL : work->library->models[m->base].id);
+        js_put_text(object, "base", m->base == NO_MODEL ? NULL : work->library->models[m->base].id);
         js_put_text(object, "base_how", base_how_name(m->how));
         for (size_t f = 0; f < plan->file_count; f++)
             if (plan->files[f].model == m->model)
@@ -190,8 +189,8 @@ static int finish(struct work *work, const char *verb, int r)
 static int run_compress(void *context, struct progress *progress)
 {
     struct work *work = context;
-    int r = ops_compress(work->cli->ops, work->library, work->plan,
-                         work->cli->given & OPT_KEEP, progress, &work->report, &work->err);
+    int r = ops_compress(work->cli->ops, work->library, work->plan, work->cli->given & OPT_KEEP,
+                         progress, &work->report, &work->err);
     ops_refresh(work->cli->ops);
     return r;
 }
@@ -240,8 +239,8 @@ int cli_compress(struct cli *cli)
 static int run_decompress(void *context, struct progress *progress)
 {
     struct work *work = context;
-    int r = ops_decompress(work->cli->ops, work->library, work->models, work->count,
-                           work->cli->to, progress, &work->report, &work->err);
+    int r = ops_decompress(work->cli->ops, work->library, work->models, work->count, work->cli->to,
+                           progress, &work->report, &work->err);
     ops_refresh(work->cli->ops);
     return r;
 }

@@ -37,12 +37,10 @@ static int step(const char *folder, const char *const words[])
 static int run_steps(const char *folder, const char *hub)
 {
     const char *const steps[][6] = {
-        {"scan", hub},
+        {"scan", hub},     {"list"},
+        {"plan", "--all"}, {"compress", "--all", "--yes", "--quiet"},
         {"list"},
-        {"plan", "--all"},
-        {"compress", "--all", "--yes", "--quiet"},
-        {"list"},
-        {"decompress", "--all", "--yes"},
+                                     {"verify"},          {"decompress", "--all", "--yes"},
         {"verify"},
     };
     for (size_t i = 0; i < COUNT_OF(steps); i++) {

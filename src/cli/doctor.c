@@ -21,8 +21,9 @@ int cli_doctor(struct cli *cli)
 {
     static const struct {
         const char *name, *version;
-    } libraries[] = {{"ncursesw", NCURSES_BUILT}, {"zstd", ZSTD_BUILT},   {"sqlite", SQLITE_BUILT},
-                     {"xxhash", XXHASH_BUILT},    {"jansson", JANSSON_BUILT}, {"libyaml", YAML_BUILT},
+    } libraries[] = {{"ncursesw", NCURSES_BUILT}, {"zstd", ZSTD_BUILT},
+                     {"sqlite", SQLITE_BUILT},    {"xxhash", XXHASH_BUILT},
+                     {"jansson", JANSSON_BUILT},  {"libyaml", YAML_BUILT},
                      {"libcrypto", CRYPTO_BUILT}};
     struct doctor_report report;
     struct err err = {0};

@@ -69,9 +69,8 @@ static void print_text(const struct scan_report *report)
 int cli_scan(struct cli *cli)
 {
     struct work work = {.cli = cli};
-    work.request = (struct scan_request){.paths = cli->args,
-                                         .forget = cli->forget,
-                                         .headers_only = cli->given & OPT_HEADERS};
+    work.request = (struct scan_request){
+        .paths = cli->args, .forget = cli->forget, .headers_only = cli->given & OPT_HEADERS};
     int r = cli_run(cli, run, &work);
     int status = r < 0 ? cli_fail(&work.err) : EXIT_DONE;
     if (r < 0 && status == EXIT_NO_MODEL)

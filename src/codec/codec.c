@@ -115,8 +115,8 @@ static size_t encode_bitx(struct codec_work *work, const struct codec_chunk *chu
     for (unsigned i = 0; i < planes; i++) {
         if (cap - at < LENGTH)
             return 0;
-        size_t len = zstd_frame(work, split + i * count, count, dst + at + LENGTH,
-                                cap - at - LENGTH);
+        size_t len =
+            zstd_frame(work, split + i * count, count, dst + at + LENGTH, cap - at - LENGTH);
         if (!len)
             return 0;
         put_length(dst + at, len);
@@ -226,8 +226,9 @@ static int decode_plane(struct codec_work *work, enum plane_mode mode, const uin
         memset(dst, src[0], n);
         return 0;
     case PLANE_RANS:
-        return rans_decode(src, len, dst, n) == 0 ? 0
-                                                  : damaged(err, "planes: a coded plane is damaged");
+        return rans_decode(src, len, dst, n) == 0
+                   ? 0
+                   : damaged(err, "planes: a coded plane is damaged");
     case PLANE_ZSTD:
         return zstd_open(work, src, len, dst, n, err);
     }

@@ -3,8 +3,8 @@
  * Codecs: raw chunk <-> encoded chunk. A contract on buffers: no files, no threads, no printing.
  *
  * A chunk is a whole number of elements of one dtype: at most CODEC_CHUNK of them in a store, up
- * to 4 GiB elsewhere. Encoding is deterministic. Decoders trust nothing: they check every length, and fill exactly n bytes or
- * fail.
+ * to 4 GiB elsewhere. Encoding is deterministic. Decoders trust nothing: they check every length,
+ * and fill exactly n bytes or fail.
  */
 #ifndef TARE_CODEC_CODEC_H
 #define TARE_CODEC_CODEC_H
@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 enum {
-    CODEC_CHUNK = 256 * 1024,          /* elements */
+    CODEC_CHUNK = 256 * 1024,            /* elements */
     CODEC_CHUNK_BYTES = CODEC_CHUNK * 8, /* at most, for the widest type */
 };
 
@@ -23,7 +23,7 @@ enum {
 enum codec {
     CODEC_RAW = 0,
     CODEC_ZSTD = 1,
-    CODEC_BITX = 2,   /* needs a base */
+    CODEC_BITX = 2, /* needs a base */
     CODEC_PLANES = 3,
     CODEC_COUNT
 };

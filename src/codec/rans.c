@@ -103,8 +103,7 @@ struct slot {
     uint8_t symbol;
 };
 
-static int read_table(const uint8_t *src, size_t len, struct slot table[RANS_SCALE],
-                      size_t *ret_at)
+static int read_table(const uint8_t *src, size_t len, struct slot table[RANS_SCALE], size_t *ret_at)
 {
     size_t at = 1, sum = 0;
     int last = -1;

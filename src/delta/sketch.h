@@ -11,9 +11,9 @@
 #include "model/layout.h"
 
 enum {
-    SKETCH_RUN = 8,                  /* neighbouring elements are read together */
-    SKETCH_TENSOR = 64,              /* bytes: 4 runs of 8 elements of 2 bytes */
-    SKETCH_MODEL = 8192,             /* bytes: 512 runs */
+    SKETCH_RUN = 8,      /* neighbouring elements are read together */
+    SKETCH_TENSOR = 64,  /* bytes: 4 runs of 8 elements of 2 bytes */
+    SKETCH_MODEL = 8192, /* bytes: 512 runs */
 };
 
 /*

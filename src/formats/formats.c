@@ -83,8 +83,8 @@ int format_parse(const char *name, const struct reader *reader, struct layout *l
     if (r < 0)
         return r;
     bool named = name && (name_ends_with(name, ".safetensors") || name_ends_with(name, ".sft"));
-    if (named || ((!name || !name_is_weight(name)) &&
-                  looks_like_safetensors((unsigned char *)head, n)))
+    if (named ||
+        ((!name || !name_is_weight(name)) && looks_like_safetensors((unsigned char *)head, n)))
         return safetensors_parse(reader, layout, err);
     opaque_layout(reader, layout);
     return 0;
@@ -111,9 +111,8 @@ static int take_weight_map(struct scan *scan, void (*found)(void *context, const
     return MIN(kind, 0);
 }
 
-int format_shard_index(const char *bytes, size_t n,
-                       void (*found)(void *context, const char *file), void *context,
-                       struct err *err)
+int format_shard_index(const char *bytes, size_t n, void (*found)(void *context, const char *file),
+                       void *context, struct err *err)
 {
     struct scan scan;
     scan_init(&scan, bytes, n);

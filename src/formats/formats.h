@@ -22,8 +22,7 @@ enum { SHARD_INDEX_LIMIT = 256 * 1024 * 1024 };
  * Calls found for each distinct file that the index names; names that are not plain relative
  * paths are an error. A file may be reported more than once where others stand between.
  */
-int format_shard_index(const char *bytes, size_t n,
-                       void (*found)(void *context, const char *file), void *context,
-                       struct err *err);
+int format_shard_index(const char *bytes, size_t n, void (*found)(void *context, const char *file),
+                       void *context, struct err *err);
 
 #endif

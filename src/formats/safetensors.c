@@ -272,10 +272,9 @@ static int check_tensors(struct parse *parse)
     }
     uint64_t room = layout->size - layout->header;
     if (cursor > room)
-        return err_set(parse->err, ERR_FORMAT,
-                       "truncated: %llu of %llu bytes are there; download it again",
-                       (unsigned long long)layout->size,
-                       (unsigned long long)(layout->header + cursor));
+        return err_set(
+            parse->err, ERR_FORMAT, "truncated: %llu of %llu bytes are there; download it again",
+            (unsigned long long)layout->size, (unsigned long long)(layout->header + cursor));
     layout->trailing = cursor < room;
     return 0;
 }

@@ -19,8 +19,8 @@ const char *claim_kind_name(enum claim_kind kind)
 /* org/name out of what people write there; free it. NULL where nothing is left. */
 static char *clean_target(const char *text)
 {
-    static const char *const prefixes[] = {"https://", "http://", "www.", "huggingface.co/",
-                                           "hf.co/", "hf:"};
+    static const char *const prefixes[] = {"https://",        "http://", "www.",
+                                           "huggingface.co/", "hf.co/",  "hf:"};
     for (size_t i = 0; i < COUNT_OF(prefixes); i++)
         if (strncasecmp(text, prefixes[i], strlen(prefixes[i])) == 0)
             text += strlen(prefixes[i]);

@@ -34,10 +34,10 @@ struct layout_pair {
 
 struct layout {
     enum format format;
-    uint64_t header;  /* bytes before the first tensor */
-    uint64_t size;    /* of the file */
-    bool trailing;    /* bytes behind the last tensor: not what the format allows */
-    bool unaligned;   /* a tensor starts at no multiple of its element */
+    uint64_t header; /* bytes before the first tensor */
+    uint64_t size;   /* of the file */
+    bool trailing;   /* bytes behind the last tensor: not what the format allows */
+    bool unaligned;  /* a tensor starts at no multiple of its element */
     struct tensor *tensors;
     size_t count, cap;
     struct layout_pair *pairs;

@@ -2,7 +2,6 @@
 /* The snapshot of the collection: derived sums, states, bases, and finding models by name. */
 #include "model/library.h"
 
-
 #include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
@@ -33,8 +32,8 @@ const char *model_state_name(enum model_state state)
 
 const char *file_state_name(enum file_state state)
 {
-    static const char *const names[] = {"plain", "compressed", "kept", "changed", "gone",
-                                        "damaged"};
+    static const char *const names[] = {"plain",   "compressed", "kept",
+                                        "changed", "gone",       "damaged"};
     return names[state];
 }
 

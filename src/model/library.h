@@ -21,31 +21,31 @@ enum file_state {
 };
 
 enum {
-    FILE_TRAILING = 1,  /* bytes behind the last tensor */
+    FILE_TRAILING = 1, /* bytes behind the last tensor */
     FILE_UNALIGNED = 2,
-    FILE_SPARSE = 4,    /* occupies less than its length */
+    FILE_SPARSE = 4, /* occupies less than its length */
 };
 
 /* A physical file, counted once however many models and links name it. */
 struct lib_file {
-    int64_t row;              /* in the catalog */
-    const char *path;         /* absolute; where it lies, or lay */
-    const char *digest;       /* NULL, or what a content-addressed cache names it by */
-    const char *error;        /* NULL, or why it cannot be read; foreign bytes */
-    const char *store, *fid;  /* of the store that has it, else NULL */
+    int64_t row;             /* in the catalog */
+    const char *path;        /* absolute; where it lies, or lay */
+    const char *digest;      /* NULL, or what a content-addressed cache names it by */
+    const char *error;       /* NULL, or why it cannot be read; foreign bytes */
+    const char *store, *fid; /* of the store that has it, else NULL */
     uint64_t fsid, ino;
-    uint64_t size, disk;      /* bytes: length; blocks */
-    uint64_t stored;          /* bytes that the store spends on it alone */
+    uint64_t size, disk; /* bytes: length; blocks */
+    uint64_t stored;     /* bytes that the store spends on it alone */
     uint64_t parameters, tensors;
     uint64_t dtype_bytes[DTYPE_COUNT];
-    int64_t mtime, atime;     /* Unix seconds; atime 0: not kept */
-    uint32_t links;           /* hard links */
-    uint32_t users;           /* models that name it */
+    int64_t mtime, atime; /* Unix seconds; atime 0: not kept */
+    uint32_t links;       /* hard links */
+    uint32_t users;       /* models that name it */
     unsigned flags;
     enum format format;
     enum file_state state;
     bool hashed;
-    struct hash128 content;   /* of a hashed file */
+    struct hash128 content; /* of a hashed file */
 };
 
 struct lib_claim {
@@ -75,9 +75,9 @@ enum { MODEL_ID = 17, NO_MODEL = -1 };
 struct lib_model {
     char id[MODEL_ID]; /* 16 hex digits, from source, root, name and revision */
     const char *name, *root, *path, *revision, *run;
-    const char *source; /* "hf", "dir" */
-    const uint32_t *files;          /* indices into the library's files */
-    const char *const *file_names;  /* within the model, one for each file */
+    const char *source;            /* "hf", "dir" */
+    const uint32_t *files;         /* indices into the library's files */
+    const char *const *file_names; /* within the model, one for each file */
     size_t file_count;
     const struct lib_claim *claims;
     size_t claim_count;
@@ -89,10 +89,10 @@ struct lib_model {
     int64_t modified, read; /* Unix seconds, 0: unknown */
     int64_t frees;          /* bytes; valid with frees_known */
     bool frees_known;
-    bool hashed;            /* every file of it is */
+    bool hashed; /* every file of it is */
     enum model_state state;
-    int base;               /* index of the declared base, NO_MODEL */
-    const char *error;      /* the first error of its files, or NULL */
+    int base;          /* index of the declared base, NO_MODEL */
+    const char *error; /* the first error of its files, or NULL */
 };
 
 struct library {
@@ -110,7 +110,8 @@ struct library *library_ref(struct library *library);
 /* Accepts NULL. */
 void library_unref(struct library *library);
 
-/* Derives sums, states and bases of the models from files and claims. Called once, by the catalog. */
+/* Derives sums, states and bases of the models from files and claims. Called once, by the catalog.
+ */
 void library_finish(struct library *library);
 
 /*

@@ -120,9 +120,9 @@ static void run_piece(void *context, unsigned worker)
         return;
     }
     uint8_t *to = bench->decoded + (p->chunk.raw - bench->start);
-    p->result = codec_decode(bench->works[worker], p->len ? p->codec : CODEC_RAW, p->chunk.dtype,
-                             p->out, p->len ? p->len : p->chunk.n, p->chunk.base, to, p->chunk.n,
-                             NULL);
+    p->result =
+        codec_decode(bench->works[worker], p->len ? p->codec : CODEC_RAW, p->chunk.dtype, p->out,
+                     p->len ? p->len : p->chunk.n, p->chunk.base, to, p->chunk.n, NULL);
 }
 
 /* One pass over all pieces; the seconds that it took. */

@@ -66,9 +66,9 @@ static void tally_sample(struct chooser *chooser, const struct codec_chunk *chun
         if (c == CODEC_ZSTD && dtype_is_float(chunk->dtype))
             usable = false;
         double start = ops_now();
-        size_t len = usable ? codec_encode(content_codec(chooser->work), (enum codec)c, chunk,
-                                           chooser->out)
-                            : 0;
+        size_t len =
+            usable ? codec_encode(content_codec(chooser->work), (enum codec)c, chunk, chooser->out)
+                   : 0;
         tally->seconds[c] += ops_now() - start;
         tally->encoded[c] += len ? len : chunk->n;
     }

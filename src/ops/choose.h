@@ -7,8 +7,8 @@
 
 /* Bytes of a tensor, in a file that lies on disk or in a store. */
 struct bytes_at {
-    int fd;                        /* -1: content */
-    uint64_t offset;               /* in the file */
+    int fd;          /* -1: content */
+    uint64_t offset; /* in the file */
     const struct content *content;
 };
 
@@ -16,10 +16,10 @@ int bytes_read(const struct bytes_at *at, uint64_t offset, uint8_t *dst, size_t 
                struct content_work *work, struct err *err);
 
 struct choice {
-    enum codec alone, delta;       /* the best without, and with a base */
-    uint64_t alone_bytes;          /* estimated, tables included */
-    uint64_t delta_bytes;          /* UINT64_MAX without a base */
-    double seconds;                /* that the chosen codecs took, scaled to the whole tensor */
+    enum codec alone, delta; /* the best without, and with a base */
+    uint64_t alone_bytes;    /* estimated, tables included */
+    uint64_t delta_bytes;    /* UINT64_MAX without a base */
+    double seconds;          /* that the chosen codecs took, scaled to the whole tensor */
 };
 
 /* Scratch for choosing. */

@@ -44,7 +44,7 @@ struct pack {
         uint32_t raw;
         enum codec codec;
         uint64_t sum;
-    } *smalls;
+    } * smalls;
     size_t count, entry_cap, small_cap;
     struct buf bytes;
 };
@@ -90,8 +90,9 @@ static int describe_base(struct run *run, uint32_t index, struct manifest *m, st
     AUTO_FD int fd = file_open_regular(AT_FDCWD, file->path, &st, err);
     if (fd < 0 || (uint64_t)st.st_size != file->size || st.st_mtim.tv_sec != file->mtime) {
         catalog_tensors_release(&tensors);
-        return fd < 0 ? fd : err_set(err, ERR_CHANGED, "%s: the base has changed; scan again",
-                                     file->path);
+        return fd < 0
+                   ? fd
+                   : err_set(err, ERR_CHANGED, "%s: the base has changed; scan again", file->path);
     }
     AUTO_FREE struct range *ranges = layout_ranges(&tensors.layout, &count);
     meta_describe(m, file->path, &st);
@@ -102,8 +103,8 @@ static int describe_base(struct run *run, uint32_t index, struct manifest *m, st
         *ARRAY_ADD(m->ranges, m->range_count, m->range_cap) = (struct manifest_range){
             .offset = ranges[i].offset,
             .bytes = ranges[i].bytes,
-            .id = ranges[i].tensor ? tensors.ids[ranges[i].tensor - tensors.layout.tensors]
-                                   : filler,
+            .id =
+                ranges[i].tensor ? tensors.ids[ranges[i].tensor - tensors.layout.tensors] : filler,
             .dtype = ranges[i].tensor ? ranges[i].tensor->dtype : DTYPE_BYTES};
     catalog_tensors_release(&tensors);
     return 0;
@@ -204,8 +205,7 @@ static int add_to_pack(struct work *work, size_t index, enum codec codec,
     size_t count = pack->count;
     struct small *small = ARRAY_ADD(pack->smalls, count, pack->small_cap);
     *small = (struct small){.at = pack->bytes.len, .raw = (uint32_t)range->bytes};
-    small->stored =
-        transfer_encode_small(work->run->transfer, &chunk, codec, out, &small->codec);
+    small->stored = transfer_encode_small(work->run->transfer, &chunk, codec, out, &small->codec);
     small->sum = hash64_of(raw, range->bytes);
     buf_add(&pack->bytes, out, small->stored);
     *ARRAY_ADD(pack->entries, pack->count, pack->entry_cap) = (struct object_entry){
@@ -221,8 +221,8 @@ static int encode_object(struct work *work, size_t index, enum codec codec,
     const struct manifest_range *range = &work->manifest.ranges[index];
     struct object_entry entry = {
         .id = range->id, .base = range->base, .bytes = range->bytes, .dtype = range->dtype};
-    struct transfer_source source = {work->fd, range->offset, range->bytes, range->dtype, codec,
-                                     base};
+    struct transfer_source source = {work->fd,     range->offset, range->bytes,
+                                     range->dtype, codec,         base};
     struct object_writer *writer = NULL;
     int r = store_object_new(work->run->store, &entry, 1, &writer, err);
     if (r == 0)
@@ -273,18 +273,18 @@ static int store_range(struct work *work, size_t index, struct err *err)
         range->base = store_base_of(work->run->store, &range->id);
         r = transfer_hash(work->run->transfer, work->fd, range->offset, range->bytes, &sums, err);
     } else if (r == 0) {
-        bool delta = !hash128_is_zero(&plan->base) && !store_is_delta(work->run->store, &plan->base) &&
+        bool delta = !hash128_is_zero(&plan->base) &&
+                     !store_is_delta(work->run->store, &plan->base) &&
                      !store_is_base(work->run->store, &range->id) &&
                      content_open(work->run->store, &plan->base, &base, NULL) == 0;
         if (delta)
             range->base = plan->base;
         else if (codec_needs_base(codec) || plan->reference)
             codec = plan->reference && !dtype_is_float(plan->dtype) ? CODEC_ZSTD
-                    : plan->reference                              ? CODEC_PLANES
-                                                                   : plan->alone_codec;
-        r = range->bytes < PACK_BELOW
-                ? add_to_pack(work, index, codec, base, &sums, err)
-                : encode_object(work, index, codec, base, &sums, err);
+                    : plan->reference                               ? CODEC_PLANES
+                                                                    : plan->alone_codec;
+        r = range->bytes < PACK_BELOW ? add_to_pack(work, index, codec, base, &sums, err)
+                                      : encode_object(work, index, codec, base, &sums, err);
     }
     content_free(base);
     struct hash128 seen = hasher_digest(work->range);
@@ -390,8 +390,8 @@ static int write_note(const struct work *work, struct err *err)
     text_shell_quote(&quoted, work->model->name);
     buf_printf(&text,
                STORE_NOTE_BEGIN ": %s, %llu bytes.\n"
-               "It is in the store %s.\n"
-               "To get it back, byte for byte: tare decompress %s\n",
+                                "It is in the store %s.\n"
+                                "To get it back, byte for byte: tare decompress %s\n",
                file_base(m->path), (unsigned long long)m->size, store_path(work->run->store),
                quoted.data);
     int r = file_pwrite(fd, text.data, text.len, 0, err);
@@ -467,8 +467,8 @@ static void add_views(struct work *work)
             if (model->files[f] != work->plan->file)
                 continue;
             struct manifest_view *view = ARRAY_ADD(m->views, m->view_count, m->view_cap);
-            *view = (struct manifest_view){model->id,   model->name,     model->source,
-                                           model->root, model->path,     model->revision,
+            *view = (struct manifest_view){model->id,   model->name,         model->source,
+                                           model->root, model->path,         model->revision,
                                            model->run,  model->file_names[f]};
         }
     }
@@ -503,8 +503,8 @@ static int begin_file(struct work *work, struct err *err)
     struct manifest *m = &work->manifest;
     struct catalog_tensors tensors;
     struct stat held;
-    unsigned allowed = stat(work->file->path, &held) == 0 &&
-                       store_holds(run->store, held.st_dev, held.st_ino);
+    unsigned allowed =
+        stat(work->file->path, &held) == 0 && store_holds(run->store, held.st_dev, held.st_ino);
     int r = guard_file(work->model, work->file, true, allowed, err);
     if (r < 0)
         return r;
@@ -688,9 +688,9 @@ static int compress_into(struct run *run, const char *store, struct done_report 
     (void)store_gc(run->store, false, &gc, NULL); /* a base that is held and now stored, too */
     for (size_t i = 0; i < report->count; i++)
         report->models[i].state = report->models[i].error && !report->models[i].files ? "plain"
-                                  : report->models[i].error                         ? "partial"
-                                  : run->keep                                       ? "kept"
-                                                                                    : "compressed";
+                                  : report->models[i].error                           ? "partial"
+                                  : run->keep                                         ? "kept"
+                                              : "compressed";
     done_log(run->store, run->keep ? "compress --keep" : "compress", report);
     transfer_free(run->transfer);
     store_close(run->store);
@@ -713,8 +713,8 @@ static int check_worth(const struct plan *plan, bool keep, struct err *err)
     return 0;
 }
 
-int ops_compress(struct ops *ops, const struct library *library, const struct plan *plan,
-                 bool keep, struct progress *progress, struct done_report *ret, struct err *err)
+int ops_compress(struct ops *ops, const struct library *library, const struct plan *plan, bool keep,
+                 struct progress *progress, struct done_report *ret, struct err *err)
 {
     struct run run = {.ops = ops,
                       .library = library,

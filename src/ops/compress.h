@@ -29,16 +29,16 @@ void done_report_release(struct done_report *report);
  * report; the others go on. A cancel takes back the file in flight. Returns 0, or what went
  * wrong first.
  */
-int ops_compress(struct ops *ops, const struct library *library, const struct plan *plan,
-                 bool keep, struct progress *progress, struct done_report *ret, struct err *err);
+int ops_compress(struct ops *ops, const struct library *library, const struct plan *plan, bool keep,
+                 struct progress *progress, struct done_report *ret, struct err *err);
 
 /*
  * Gives back all files of these models. With to: copies below that folder, the store stays as
  * it is. Files that other models share come back for them too.
  */
-int ops_decompress(struct ops *ops, const struct library *library, const int *models,
-                   size_t count, const char *to, struct progress *progress,
-                   struct done_report *ret, struct err *err);
+int ops_decompress(struct ops *ops, const struct library *library, const int *models, size_t count,
+                   const char *to, struct progress *progress, struct done_report *ret,
+                   struct err *err);
 
 struct damage {
     char *object, *reason;

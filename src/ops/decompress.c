@@ -215,9 +215,9 @@ static int restore_from(struct restore *run, const struct order *order, const ch
     return first;
 }
 
-int ops_decompress(struct ops *ops, const struct library *library, const int *models,
-                   size_t count, const char *to, struct progress *progress,
-                   struct done_report *ret, struct err *err)
+int ops_decompress(struct ops *ops, const struct library *library, const int *models, size_t count,
+                   const char *to, struct progress *progress, struct done_report *ret,
+                   struct err *err)
 {
     struct order order = {library, models, count, to};
     struct path_list stores = {0};

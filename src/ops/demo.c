@@ -28,8 +28,7 @@ static int add_file(const struct repo *repo, const char *from, const char *rel, 
     int r = file_read_all(AT_FDCWD, from, SAMPLE_LIMIT, &bytes, err);
     if (r < 0)
         return r;
-    struct digest *digest =
-        digest_new(name_is_weight(rel) ? DIGEST_SHA256 : DIGEST_GIT, bytes.len);
+    struct digest *digest = digest_new(name_is_weight(rel) ? DIGEST_SHA256 : DIGEST_GIT, bytes.len);
     digest_update(digest, bytes.data, bytes.len);
     digest_hex(digest, name);
     digest_free(digest);

@@ -127,8 +127,9 @@ int guard_file(const struct lib_model *model, const struct lib_file *file, bool 
         st.st_ino != file->ino)
         return err_set(err, ERR_CHANGED, "changed since it was indexed; scan again");
     if (st.st_nlink > 1 + allowed_links)
-        return err_set(err, ERR_REFUSED, "it has %u other hard links: removing this one frees "
-                                         "nothing",
+        return err_set(err, ERR_REFUSED,
+                       "it has %u other hard links: removing this one frees "
+                       "nothing",
                        (unsigned)st.st_nlink - 1 - allowed_links);
     if (geteuid() != 0 && st.st_uid != geteuid())
         return err_set(err, ERR_REFUSED, "it belongs to another user");

@@ -73,11 +73,13 @@ int meta_can_restore(const struct manifest *m, struct err *err)
 {
     AUTO_FREE char *dir = file_dir(m->path);
     if (geteuid() != 0 && m->uid != geteuid())
-        return err_set(err, ERR_REFUSED, "it belongs to another user: its owner could not be "
-                                         "given back");
+        return err_set(err, ERR_REFUSED,
+                       "it belongs to another user: its owner could not be "
+                       "given back");
     if (geteuid() != 0 && !in_group(m->gid))
-        return err_set(err, ERR_REFUSED, "it belongs to a group that you are not in: it could not "
-                                         "be given back");
+        return err_set(err, ERR_REFUSED,
+                       "it belongs to a group that you are not in: it could not "
+                       "be given back");
     if (geteuid() != 0)
         for (size_t i = 0; i < m->xattr_count; i++)
             if (strncmp(m->xattrs[i].name, "security.", 9) == 0 &&

@@ -11,19 +11,19 @@ struct catalog;
 struct pool;
 
 struct ops_options {
-    const char *catalog;         /* NULL: $XDG_CACHE_HOME/tare/catalog.db */
-    const char *store;           /* NULL: one for each file system, see ops_store_for */
-    unsigned threads;            /* 0: one for each processor */
-    bool readonly;               /* nothing is changed anywhere but in the catalog */
-    const char *const *scope;    /* only what lies below these folders; NULL: everything */
+    const char *catalog;      /* NULL: $XDG_CACHE_HOME/tare/catalog.db */
+    const char *store;        /* NULL: one for each file system, see ops_store_for */
+    unsigned threads;         /* 0: one for each processor */
+    bool readonly;            /* nothing is changed anywhere but in the catalog */
+    const char *const *scope; /* only what lies below these folders; NULL: everything */
 };
 
 /* Belongs to one thread. */
 struct ops {
     struct ops_options options;
     struct catalog *catalog;
-    struct pool *pool;           /* made at the first use */
-    struct buf notes;            /* sentences for the user, one a line; may hold foreign bytes */
+    struct pool *pool; /* made at the first use */
+    struct buf notes;  /* sentences for the user, one a line; may hold foreign bytes */
     struct arena arena;
 };
 

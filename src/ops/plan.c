@@ -22,9 +22,9 @@ enum { ANCESTORS = 8, MANIFEST_COST = 900, RANGE_COST = 190 };
 
 /* A file of the library as the planner uses it: its tensors, and how it can serve as a base. */
 struct source_file {
-    bool loaded, planned;       /* planned: in the plan, not skipped */
+    bool loaded, planned; /* planned: in the plan, not skipped */
     bool can_hold;
-    int fd;                     /* opened for samples, -1 */
+    int fd; /* opened for samples, -1 */
     struct catalog_tensors tensors;
 };
 
@@ -33,11 +33,11 @@ struct planner {
     const struct library *library;
     const struct plan_request *request;
     struct plan *plan;
-    struct source_file *files;  /* one for each of the library's */
+    struct source_file *files; /* one for each of the library's */
     struct chooser *chooser;
     struct path_list store_paths;
-    struct store **stores;      /* open for reading, NULL where there is none yet */
-    struct map seen;            /* ids that the plan stores: 1 standalone, 2 delta */
+    struct store **stores; /* open for reading, NULL where there is none yet */
+    struct map seen;       /* ids that the plan stores: 1 standalone, 2 delta */
     double seconds;
 };
 
@@ -277,9 +277,9 @@ static void check_holding(struct planner *p, uint32_t file, const char *store)
         *strrchr(parent, '/') = '\0';
     bool linkable = f->digest && on_disk(f) && lstat(f->path, &here) == 0 &&
                     stat(parent, &there) == 0 && here.st_dev == there.st_dev;
-    p->files[file].can_hold = linkable || (on_disk(f) && !p->request->quick &&
-                                           !p->ops->options.readonly &&
-                                           store_can_clone(parent, f->path));
+    p->files[file].can_hold =
+        linkable || (on_disk(f) && !p->request->quick && !p->ops->options.readonly &&
+                     store_can_clone(parent, f->path));
 }
 
 /* How the candidate could be used; BASE_NONE: not at all. */
@@ -293,9 +293,9 @@ static enum base_how usable(struct planner *p, const struct plan_file *file,
     if (map_get(&p->seen, &c->id, &planned))
         return planned == 1 ? BASE_INCLUDED : BASE_NONE;
     if (store && store_has(store, &c->id) != CONTENT_NONE)
-        return store_is_delta(store, &c->id)               ? BASE_NONE
+        return store_is_delta(store, &c->id)              ? BASE_NONE
                : store_has(store, &c->id) == CONTENT_HELD ? BASE_HELD
-                                                           : BASE_STORED;
+                                                          : BASE_STORED;
     if (p->files[c->file].planned || !on_disk(lib_file(p, c->file)))
         return BASE_NONE; /* planned, but not standalone: no base */
     return p->files[c->file].can_hold ? BASE_HELD : BASE_COPIED;
@@ -551,8 +551,7 @@ static void note_base(struct planner *p, const struct plan_file *file)
                                                                : BASE_COPIED;
         } else if (!hash128_is_zero(&range->base)) {
             struct candidate c;
-            const struct tensor *t =
-                &p->files[file->file].tensors.layout.tensors[range->tensor];
+            const struct tensor *t = &p->files[file->file].tensors.layout.tensors[range->tensor];
             model->how = store && store_has(store, &range->base) != CONTENT_NONE ? BASE_STORED
                                                                                  : BASE_INCLUDED;
             for (size_t a = 0; a < n && model->base == NO_MODEL; a++)

@@ -21,31 +21,31 @@ const char *base_how_name(enum base_how how);
 
 struct plan_range {
     uint64_t offset, bytes;
-    struct hash128 id, base;  /* base zero: standalone */
+    struct hash128 id, base; /* base zero: standalone */
     enum dtype dtype;
     enum codec codec;
-    bool reference;           /* the content is there, or will be, without writing it again */
-    int base_file;            /* of the library, for a delta or a reference; -1: none */
-    uint64_t estimated, alone;/* as planned; without a base */
+    bool reference;            /* the content is there, or will be, without writing it again */
+    int base_file;             /* of the library, for a delta or a reference; -1: none */
+    uint64_t estimated, alone; /* as planned; without a base */
     enum codec alone_codec;
-    int64_t tensor;           /* index in the file, -1: between tensors */
+    int64_t tensor; /* index in the file, -1: between tensors */
 };
 
 struct plan_file {
-    uint32_t file;            /* of the library */
-    int model;                /* the model that it is planned for */
-    char *store;              /* path */
-    char *skip;               /* NULL, or why it stays as it is; foreign bytes */
+    uint32_t file; /* of the library */
+    int model;     /* the model that it is planned for */
+    char *store;   /* path */
+    char *skip;    /* NULL, or why it stays as it is; foreign bytes */
     struct plan_range *ranges;
     size_t range_count;
     uint64_t estimated;
 };
 
 struct plan_model {
-    int model, base;          /* base: NO_MODEL */
+    int model, base; /* base: NO_MODEL */
     enum base_how how;
     uint64_t size, estimated;
-    bool asked;               /* the user named it; else it is an included base */
+    bool asked; /* the user named it; else it is an included base */
 };
 
 struct plan {
@@ -53,13 +53,13 @@ struct plan {
     size_t model_count, model_cap;
     struct plan_file *files;
     size_t file_count, file_cap;
-    uint64_t before;          /* blocks that the files occupy now */
-    uint64_t after;           /* estimated bytes in the store for them */
-    uint64_t base_bytes;      /* copies of bases */
-    int64_t frees;            /* net; may be ≤ 0 */
-    uint64_t needed, free;    /* space while working; free there now */
+    uint64_t before;       /* blocks that the files occupy now */
+    uint64_t after;        /* estimated bytes in the store for them */
+    uint64_t base_bytes;   /* copies of bases */
+    int64_t frees;         /* net; may be ≤ 0 */
+    uint64_t needed, free; /* space while working; free there now */
     double seconds;
-    struct path_list notes;   /* hints for the user */
+    struct path_list notes; /* hints for the user */
     struct arena arena;
 };
 

@@ -57,7 +57,8 @@ void plan_text(const struct library *library, const struct plan *plan, struct bu
         width = MAX(width, MIN(text_width(name), 34));
     }
     AUTO_FREE char *safe_store = text_safe(store ? store : "-");
-    buf_printf(out, "Compress %zu model%s   store %s\n", stored, stored == 1 ? "" : "s", safe_store);
+    buf_printf(out, "Compress %zu model%s   store %s\n", stored, stored == 1 ? "" : "s",
+               safe_store);
     for (size_t i = 0; i < plan->model_count; i++) {
         const struct plan_model *m = &plan->models[i];
         size_t files = 0;

@@ -37,7 +37,8 @@ struct scan_state {
 static void add_problem(void *context, const char *path, const char *reason)
 {
     struct scan_report *report = context;
-    struct scan_problem *p = ARRAY_ADD(report->problems, report->problem_count, report->problem_cap);
+    struct scan_problem *p =
+        ARRAY_ADD(report->problems, report->problem_count, report->problem_cap);
     *p = (struct scan_problem){mem_strdup(path), mem_strdup(reason)};
 }
 
@@ -203,8 +204,7 @@ static void layout_of(const struct manifest *m, struct layout *layout, struct ha
 {
     size_t id_count = 0, id_cap = 0;
     *layout = (struct layout){.size = m->size, .header = m->header};
-    layout->format =
-        strcmp(m->format, "safetensors") == 0 ? FORMAT_SAFETENSORS : FORMAT_OPAQUE;
+    layout->format = strcmp(m->format, "safetensors") == 0 ? FORMAT_SAFETENSORS : FORMAT_OPAQUE;
     for (size_t i = 0; i < m->range_count; i++) {
         const struct manifest_range *range = &m->ranges[i];
         if (!range->name)
@@ -288,10 +288,9 @@ static void check_shard(void *context, const char *file)
 static void read_companion(struct scan_state *scan, struct pending *pending,
                            const struct found_file *companion)
 {
-    AUTO_BUF struct buf text = {0};
     struct err err = {0};
     size_t n;
-    struct stat st;
+    struct stat st = {0};
     if (strchr(companion->name, '/'))
         return;
     AUTO_FD int fd = file_open_found(pending->found->root, companion->path, &st, &err);
@@ -413,8 +412,8 @@ static int take_stored_models(struct scan_state *scan, struct err *err)
         const struct manifest_view *view = scan->stored.views[i].view;
         if (is_done(scan, view->id))
             continue;
-        struct found_model found = {.source = strcmp(view->source, "hf") == 0 ? SOURCE_HF
-                                                                              : SOURCE_FOLDER,
+        struct found_model found = {.source =
+                                        strcmp(view->source, "hf") == 0 ? SOURCE_HF : SOURCE_FOLDER,
                                     .root = view->root,
                                     .name = view->name,
                                     .path = view->path,
@@ -548,8 +547,7 @@ static int hash_file(struct catalog *catalog, const struct lib_file *file,
     if (r < 0)
         return r;
     AUTO_FD int fd = open_indexed(file, err);
-    r = fd < 0 ? fd
-               : index_hashes(fd, &tensors.layout, tensors.ids, &content, progress, err);
+    r = fd < 0 ? fd : index_hashes(fd, &tensors.layout, tensors.ids, &content, progress, err);
     if (r == 0)
         r = catalog_begin(catalog, err);
     if (r == 0) {
@@ -607,8 +605,8 @@ static int analyse(struct scan_state *scan, const struct library *library, struc
     return r;
 }
 
-int ops_hash_models(struct ops *ops, const struct library *library, const int *models,
-                    size_t count, struct progress *progress, struct err *err)
+int ops_hash_models(struct ops *ops, const struct library *library, const int *models, size_t count,
+                    struct progress *progress, struct err *err)
 {
     int r = 0;
     progress_phase(progress, "hashing");
@@ -656,8 +654,7 @@ static void report_library(const struct library *library, struct scan_report *re
 /* Only the gaps of what others read are used for this. */
 static void be_polite(void)
 {
-    (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
-                  IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
+    (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0));
 }
 
 int ops_scan(struct ops *ops, const struct scan_request *request, struct progress *progress,
@@ -672,9 +669,9 @@ int ops_scan(struct ops *ops, const struct scan_request *request, struct progres
     progress_phase(progress, "reading headers");
     int r = take_roots(&scan, request, &roots, err);
     for (size_t i = 0; i < roots.count && r == 0; i++)
-        *ARRAY_ADD(ret->roots, ret->root_count, ret->root_cap) = (struct scan_root){
-            .path = mem_strdup(roots.paths[i]),
-            .source = source_is_hub(roots.paths[i]) ? "hf" : "dir"};
+        *ARRAY_ADD(ret->roots, ret->root_count, ret->root_cap) =
+            (struct scan_root){.path = mem_strdup(roots.paths[i]),
+                               .source = source_is_hub(roots.paths[i]) ? "hf" : "dir"};
     if (r == 0) {
         stored_read(ops, &scan.stored, add_problem, ret);
         r = scan_headers(&scan, &roots, err);

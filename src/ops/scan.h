@@ -32,16 +32,17 @@ struct scan_report {
 };
 
 /*
- * Indexes the roots that are given, else the hub cache of this user and all roots known. Unchanged files are not opened again; a scan that was cut off goes on where it
- * stood. Problems of single files are in the report, not in the result.
+ * Indexes the roots that are given, else the hub cache of this user and all roots known. Unchanged
+ * files are not opened again; a scan that was cut off goes on where it stood. Problems of single
+ * files are in the report, not in the result.
  */
 int ops_scan(struct ops *ops, const struct scan_request *request, struct progress *progress,
              struct scan_report *ret, struct err *err);
 void scan_report_release(struct scan_report *report);
 
 /* Hashes the files of these models that are not hashed yet, and only those. */
-int ops_hash_models(struct ops *ops, const struct library *library, const int *models,
-                    size_t count, struct progress *progress, struct err *err);
+int ops_hash_models(struct ops *ops, const struct library *library, const int *models, size_t count,
+                    struct progress *progress, struct err *err);
 
 /* After a store was changed: reads the headers again, so that lists tell the truth. */
 void ops_refresh(struct ops *ops);

@@ -259,8 +259,8 @@ void session_scan(struct session *session, const char *const *paths)
 void session_plan(struct session *session, struct library *library,
                   const struct plan_request *request)
 {
-    struct entry *entry =
-        add(session, JOB_PLAN, title_for("plan", library, request->models, request->count), library);
+    struct entry *entry = add(session, JOB_PLAN,
+                              title_for("plan", library, request->models, request->count), library);
     entry->request = *request;
     take_models(entry, request->models, request->count);
     start(session, entry);
@@ -288,8 +288,8 @@ void session_compress(struct session *session, struct library *library, struct p
 void session_decompress(struct session *session, struct library *library, const int *models,
                         size_t count)
 {
-    struct entry *entry = add(session, JOB_DECOMPRESS,
-                              title_for("decompress", library, models, count), library);
+    struct entry *entry =
+        add(session, JOB_DECOMPRESS, title_for("decompress", library, models, count), library);
     take_models(entry, models, count);
     start_next(session);
 }
@@ -319,12 +319,11 @@ static void write_log(struct entry *entry)
         const struct done_model *m = &entry->report.models[i];
         text_size(size, m->size);
         text_size(stored, m->stored);
-        AUTO_FREE char *line =
-            m->error    ? mem_printf("%s: %s", m->name, m->error)
-            : m->stored ? mem_printf("%s: %zu files, %s -> %s, %.1f s", m->name, m->files, size,
-                                     stored, m->seconds)
-                        : mem_printf("%s: %zu files, %s, %.1f s", m->name, m->files, size,
-                                     m->seconds);
+        AUTO_FREE char *line = m->error    ? mem_printf("%s: %s", m->name, m->error)
+                               : m->stored ? mem_printf("%s: %zu files, %s -> %s, %.1f s", m->name,
+                                                        m->files, size, stored, m->seconds)
+                                           : mem_printf("%s: %zu files, %s, %.1f s", m->name,
+                                                        m->files, size, m->seconds);
         add_line(log, line);
         entry->shown.freed += m->freed;
     }
@@ -340,9 +339,9 @@ static void write_log(struct entry *entry)
     }
     if (entry->shown.kind == JOB_VERIFY && !entry->err.code) {
         text_size(size, entry->verify.bytes);
-        AUTO_FREE char *line = mem_printf("%llu objects, %s of tensors: %s",
-                                          (unsigned long long)entry->verify.objects, size,
-                                          entry->verify.count ? "DAMAGE FOUND" : "all good");
+        AUTO_FREE char *line =
+            mem_printf("%llu objects, %s of tensors: %s", (unsigned long long)entry->verify.objects,
+                       size, entry->verify.count ? "DAMAGE FOUND" : "all good");
         add_line(log, line);
     }
     if (entry->report.notes.len)
@@ -364,8 +363,8 @@ static struct event *end_job(struct session *session, struct entry *entry)
     entry->shown.seconds = ops_now() - entry->shown.started;
     bool bad = entry->err.code || (entry->shown.kind == JOB_VERIFY && entry->verify.count);
     entry->shown.state = entry->err.code == ERR_CANCELLED ? JOB_CANCELLED
-                         : bad                           ? JOB_FAILED
-                                                         : JOB_DONE;
+                         : bad                            ? JOB_FAILED
+                                                          : JOB_DONE;
     write_log(entry);
     event->kind = EVENT_JOB;
     event->err = entry->err;

@@ -37,8 +37,8 @@ struct session_job {
     char *title;
     struct progress *progress; /* while running, else NULL */
     double started, seconds;
-    struct buf log;            /* lines, escaped */
-    int64_t freed;             /* bytes; of a compress that is done */
+    struct buf log; /* lines, escaped */
+    int64_t freed;  /* bytes; of a compress that is done */
 };
 
 struct session *session_new(const struct ops_options *options);

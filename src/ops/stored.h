@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the stores hold, by path and by model: read once, looked up by the scan. For src/ops only. */
+/* What the stores hold, by path and by model: read once, looked up by the scan. For src/ops only.
+ */
 #ifndef TARE_OPS_STORED_H
 #define TARE_OPS_STORED_H
 
@@ -19,9 +20,9 @@ struct stored_view {
 };
 
 struct stored {
-    struct stored_file *files;  /* by path */
+    struct stored_file *files; /* by path */
     size_t file_count, file_cap;
-    struct stored_view *views;  /* by model id */
+    struct stored_view *views; /* by model id */
     size_t view_count, view_cap;
     struct path_list stores;
 };

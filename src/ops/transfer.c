@@ -197,8 +197,7 @@ static int collect_encoded(struct transfer *transfer, struct lane *lane, struct 
 }
 
 int transfer_encode(struct transfer *transfer, const struct transfer_source *source,
-                    struct object_writer *writer, const struct transfer_sums *sums,
-                    struct err *err)
+                    struct object_writer *writer, const struct transfer_sums *sums, struct err *err)
 {
     int r = 0;
     uint32_t each = object_chunk_bytes(source->dtype);
@@ -229,8 +228,8 @@ static void compare_lane(struct lane *lane, struct content_work *work)
     if (lane->result == 0)
         lane->result = file_pread(lane->fd, lane->other, lane->n, lane->offset, &lane->err);
     if (lane->result == 0 && memcmp(lane->raw, lane->other, lane->n) != 0)
-        lane->result = err_set(&lane->err, ERR_DAMAGED,
-                               "what the store gives back differs from the file");
+        lane->result =
+            err_set(&lane->err, ERR_DAMAGED, "what the store gives back differs from the file");
 }
 
 static int collect_nothing(struct transfer *transfer, struct lane *lane, struct err *err)
@@ -256,8 +255,8 @@ static int collect_decoded(struct transfer *transfer, struct lane *lane, struct 
 
 /* Sends all chunks of a content through the lanes. */
 static int run_content(struct transfer *transfer, const struct content *content, int fd,
-                       uint64_t offset,
-                       void (*work)(struct lane *lane, struct content_work *work), struct err *err)
+                       uint64_t offset, void (*work)(struct lane *lane, struct content_work *work),
+                       struct err *err)
 {
     int r = 0;
     uint64_t bytes = content_bytes(content);

@@ -130,8 +130,9 @@ static int check_held(struct check *check, size_t h)
             break;
         r = 0;
         name_models(check, &range->id,
-                    add_damage(check, name, "a held base was changed in its place; download it "
-                                            "again"));
+                    add_damage(check, name,
+                               "a held base was changed in its place; download it "
+                               "again"));
     }
     check->report->objects++;
     check->report->bytes += m->size;

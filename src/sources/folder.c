@@ -23,15 +23,15 @@ struct folder_walk {
     struct place {
         dev_t dev;
         ino_t ino;
-    } *visited; /* the folders on the way down: a loop is one of them */
+    } * visited; /* the folders on the way down: a loop is one of them */
     size_t visited_count, visited_cap;
 };
 
 /* One folder: where it is, and what is in it. */
 struct folder {
     int fd;
-    char *path;       /* absolute */
-    const char *rel;  /* below the root, "" for the root itself */
+    char *path;      /* absolute */
+    const char *rel; /* below the root, "" for the root itself */
     struct names names;
 };
 
@@ -310,8 +310,8 @@ int source_walk(const char *root, const struct source_sink *sink, struct err *er
     walk.dev = st.st_dev;
     walk.root_fd = open(root, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
     if (walk.root_fd < 0) {
-        tell(&walk, root, errno == ENOTDIR ? "neither a folder nor a regular file"
-                                           : strerror(errno));
+        tell(&walk, root,
+             errno == ENOTDIR ? "neither a folder nor a regular file" : strerror(errno));
         return 0;
     }
     int r = walk_folder(&walk, "", 0, err);

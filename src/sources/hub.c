@@ -138,7 +138,7 @@ struct hop {
 struct chain {
     struct hop hops[HOPS];
     size_t count;
-    char *end;          /* relative path of the regular file */
+    char *end;               /* relative path of the regular file */
     char digest[DIGEST_HEX]; /* the etag on the way, or "" */
     struct stat st;
 };
@@ -194,13 +194,13 @@ struct ref {
 };
 
 struct repo {
-    int cache;            /* descriptor of the cache */
-    const char *root;     /* its path */
-    const char *folder;   /* models--org--name */
+    int cache;          /* descriptor of the cache */
+    const char *root;   /* its path */
+    const char *folder; /* models--org--name */
     char *name;
     struct ref *refs;
     size_t ref_count, ref_cap;
-    char **used;          /* names of blobs that snapshots lead to */
+    char **used; /* names of blobs that snapshots lead to */
     size_t used_count, used_cap;
     bool incomplete;
     const struct source_sink *sink;
@@ -273,8 +273,7 @@ static void add_entry(struct repo *repo, struct gather *gather, const char *rel,
         /* The repository's own blob is the last path of the chain that lies in it. */
         for (size_t i = 1; i <= chain.count; i++) {
             const char *step = i < chain.count ? chain.hops[i].path : chain.end;
-            *ARRAY_ADD(repo->used, repo->used_count, repo->used_cap) =
-                mem_strdup(file_base(step));
+            *ARRAY_ADD(repo->used, repo->used_count, repo->used_cap) = mem_strdup(file_base(step));
         }
         gather_file(gather, name, path, digest, &chain.st);
     }

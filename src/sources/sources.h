@@ -64,8 +64,8 @@ char *source_hub_path(void);
 
 /* One link of a hub cache that leads to a regular file, one entry for every hop's end. */
 struct hub_link {
-    char *path;   /* of the link, relative to the cache */
-    char *target; /* its text */
+    char *path;        /* of the link, relative to the cache */
+    char *target;      /* its text */
     uint64_t dev, ino; /* of the regular file at the end of the chain */
 };
 struct hub_links {

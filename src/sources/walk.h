@@ -37,7 +37,6 @@ struct names {
 int names_read(int dir, struct names *ret, struct err *err);
 void names_release(struct names *names);
 
-
 int hub_walk(int dir, const char *path, const struct source_sink *sink, struct err *err);
 
 #endif

@@ -194,8 +194,9 @@ static int read_chunk(const struct content *content, uint32_t i, uint8_t *dst,
         r = codec_decode(work->codec, chunk->codec, content->dtype, work->encoded, chunk->stored,
                          base, dst, chunk->raw, &why);
     if (r == 0 && hash64_of(dst, chunk->raw) != chunk->sum)
-        r = err_set(&why, ERR_DAMAGED, content->base ? "its bytes, or those of its base, are wrong"
-                                                     : "its bytes are wrong");
+        r = err_set(&why, ERR_DAMAGED,
+                    content->base ? "its bytes, or those of its base, are wrong"
+                                  : "its bytes are wrong");
     if (r == 0)
         return 0;
     char hex[HASH128_HEX];

@@ -207,9 +207,9 @@ static bool get_view(struct manifest *m, const js *object)
     struct manifest_view *view = ARRAY_ADD(m->views, m->view_count, m->view_cap);
     const struct {
         const char *key, **text;
-    } fields[] = {{"id", &view->id},         {"name", &view->name}, {"source", &view->source},
-                  {"root", &view->root},     {"path", &view->path}, {"revision", &view->revision},
-                  {"run", &view->run},       {"file", &view->file}};
+    } fields[] = {{"id", &view->id},     {"name", &view->name}, {"source", &view->source},
+                  {"root", &view->root}, {"path", &view->path}, {"revision", &view->revision},
+                  {"run", &view->run},   {"file", &view->file}};
     bool good = true;
     for (size_t i = 0; i < COUNT_OF(fields); i++) {
         *fields[i].text = get_name(m, object, fields[i].key);

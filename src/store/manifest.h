@@ -67,7 +67,7 @@ struct manifest {
     int64_t time;          /* when it was compressed, Unix seconds */
     uint32_t mode, uid, gid;
     int64_t mtime_ns, atime_ns;
-    bool note;             /* a NAME.tare was left in its place */
+    bool note; /* a NAME.tare was left in its place */
     struct manifest_xattr *xattrs;
     size_t xattr_count, xattr_cap;
     struct manifest_link *links;

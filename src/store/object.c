@@ -198,8 +198,8 @@ int object_read(const struct object *object, const struct object_chunk *chunk, u
     return file_pread(object->fd, dst, chunk->stored, chunk->offset, err);
 }
 
-int object_writer_new(int dir, const char *name, const struct object_entry *entries,
-                      uint32_t count, struct object_writer **ret, struct err *err)
+int object_writer_new(int dir, const char *name, const struct object_entry *entries, uint32_t count,
+                      struct object_writer **ret, struct err *err)
 {
     (void)unlinkat(dir, name, 0);
     int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
@@ -226,8 +226,8 @@ int object_writer_new(int dir, const char *name, const struct object_entry *entr
 int object_writer_add(struct object_writer *writer, enum codec codec, const uint8_t *data,
                       uint32_t stored, uint32_t raw, uint64_t sum, struct err *err)
 {
-    uint8_t *p = writer->tables + (size_t)writer->entry_count * ENTRY +
-                 (size_t)writer->next++ * CHUNK;
+    uint8_t *p =
+        writer->tables + (size_t)writer->entry_count * ENTRY + (size_t)writer->next++ * CHUNK;
     put64(p, writer->at);
     put32(p + 8, stored);
     put32(p + 12, raw);

@@ -58,8 +58,8 @@ uint32_t object_chunk_count(enum dtype dtype, uint64_t bytes);
 struct object_writer;
 
 /* Starts in dir/name with room for the tables; ids and lengths of the entries are known. */
-int object_writer_new(int dir, const char *name, const struct object_entry *entries,
-                      uint32_t count, struct object_writer **ret, struct err *err);
+int object_writer_new(int dir, const char *name, const struct object_entry *entries, uint32_t count,
+                      struct object_writer **ret, struct err *err);
 /* Appends the next chunk, in the order of entries and of the bytes within them. */
 int object_writer_add(struct object_writer *writer, enum codec codec, const uint8_t *data,
                       uint32_t stored, uint32_t raw, uint64_t sum, struct err *err);

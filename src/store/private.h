@@ -24,8 +24,8 @@ struct store {
     size_t held_count, held_cap;
     struct hash128 *packs;
     size_t pack_count, pack_cap;
-    struct map places;   /* id -> place_make() */
-    struct map deltas;   /* ids that are deltas -> index of delta_bases */
+    struct map places; /* id -> place_make() */
+    struct map deltas; /* ids that are deltas -> index of delta_bases */
     struct hash128 *delta_bases;
     size_t delta_count, delta_cap;
     struct map bases;    /* ids that some delta needs */
@@ -33,7 +33,7 @@ struct store {
     struct unpublished *unpublished;
     size_t unpublished_count, unpublished_cap;
     uint64_t next_tmp;
-    bool broken;           /* the index could not be read again: nothing may be removed */
+    bool broken;         /* the index could not be read again: nothing may be removed */
     struct object *pack; /* opened last: its small tensors are asked for one after the other */
     struct hash128 pack_id;
 };

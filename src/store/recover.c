@@ -266,8 +266,8 @@ static int sweep_held(struct store *store, const struct map *ids, bool dry_run,
             continue;
         report->objects++;
         report->bytes += st.st_nlink > 1 ? 0 : (uint64_t)st.st_blocks * 512;
-        if (!dry_run && (unlinkat(store->held_dir, fid, 0) < 0 ||
-                         unlinkat(store->held_dir, sidecar, 0) < 0))
+        if (!dry_run &&
+            (unlinkat(store->held_dir, fid, 0) < 0 || unlinkat(store->held_dir, sidecar, 0) < 0))
             return err_sys(err, "held/%s", fid);
     }
     return 0;

@@ -95,8 +95,8 @@ static int check_format(struct store *store, struct err *err)
     if (sscanf(text.data, "tare-store %d", &version) != 1)
         return err_set(err, ERR_DAMAGED, "%s: not a store of tare", store->path);
     if (version > STORE_VERSION)
-        return err_set(err, ERR_UNSUPPORTED, "%s was made by a newer tare (format %d)",
-                       store->path, version);
+        return err_set(err, ERR_UNSUPPORTED, "%s was made by a newer tare (format %d)", store->path,
+                       version);
     return 0;
 }
 
@@ -523,14 +523,13 @@ bool store_is_base(const struct store *store, const struct hash128 *id)
     return map_has(&store->bases, id);
 }
 
-bool store_held_elsewhere(const struct store *store, const struct hash128 *id, dev_t dev,
-                          ino_t ino)
+bool store_held_elsewhere(const struct store *store, const struct hash128 *id, dev_t dev, ino_t ino)
 {
     uint64_t at;
     struct stat st;
     return map_get(&store->held_ids, id, &at) &&
-           fstatat(store->held_dir, store->held[at >> 32].manifest.fid, &st,
-                   AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat(store->held_dir, store->held[at >> 32].manifest.fid, &st, AT_SYMLINK_NOFOLLOW) ==
+               0 &&
            (st.st_dev != dev || st.st_ino != ino);
 }
 

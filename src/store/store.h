@@ -137,7 +137,8 @@ const struct manifest *store_held(const struct store *store, size_t i);
 char *store_aside_path(const struct manifest *manifest);
 /* The name under which a file is written before it is given back: free it. */
 char *store_restore_path(const struct manifest *manifest);
-/* Puts the recorded links back where they are missing, durably; a folder that is gone is no error. */
+/* Puts the recorded links back where they are missing, durably; a folder that is gone is no error.
+ */
 int store_restore_links(const struct manifest *manifest, struct err *err);
 /* Whether the file is in its place with the manifest's bytes, and durable there. */
 bool store_is_back(const struct manifest *manifest);

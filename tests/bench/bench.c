@@ -87,8 +87,8 @@ static void bench_first_screen(const char *dir)
     row("explorer: first screen, 1,000 models indexed", "%.1f ms", (ops_now() - start) * 1e3,
         "<= 50 ms");
     double slowest = 0;
-    static const int keys[] = {'j', 'G', 'g', ' ', 'a', '*', 'U', '/', 'm', '0', '1', KEY_ENTER_, KEY_ESCAPE,
-                               's', 'n', 's', 's', '?', KEY_ESCAPE};
+    static const int keys[] = {'j', 'G',        'g',        ' ', 'a', '*', 'U', '/', 'm',       '0',
+                               '1', KEY_ENTER_, KEY_ESCAPE, 's', 'n', 's', 's', '?', KEY_ESCAPE};
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         start = ops_now();
         app_key(&app, keys[i]);
@@ -174,9 +174,8 @@ static void write_big(const char *dir, const char *name, uint32_t seed)
     for (int i = 0; i < GIB_WEIGHTS / N; i++) {
         test_weights(base, N, NULL, (uint32_t)i + 1);
         test_weights(weights, N, base, seed + (uint32_t)i);
-        assert_int_equal(file_pwrite(fd, seed ? weights : base, N * 2,
-                                     head.len + (uint64_t)i * N * 2, NULL),
-                         0);
+        assert_int_equal(
+            file_pwrite(fd, seed ? weights : base, N * 2, head.len + (uint64_t)i * N * 2, NULL), 0);
     }
 }
 
@@ -207,8 +206,8 @@ static double run_tare(const char *dir, const char *arguments, double *rss)
 static void bench_one(const char *dir, const char *what, const char *model, const char *base)
 {
     double rss, most = 0, gb = (double)GIB_WEIGHTS * 2 / 1e9;
-    AUTO_FREE char *compress = mem_printf("compress %s --yes%s%s", model, base ? " --base " : "",
-                                          base ? base : "");
+    AUTO_FREE char *compress =
+        mem_printf("compress %s --yes%s%s", model, base ? " --base " : "", base ? base : "");
     AUTO_FREE char *decompress = mem_printf("decompress %s --yes", model);
     AUTO_FREE char *name = mem_printf("compress: 1 GiB tensor, %s, end to end", what);
     row(name, "%.2f GB/s", gb / run_tare(dir, compress, &rss), "");

@@ -41,8 +41,8 @@ static void seed_safetensors(int i, struct buf *out)
 {
     static const char *const headers[] = {
         "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
-        "{\"__metadata__\":{\"format\":\"pt\"},\"x\\u0000\":{\"dtype\":\"BF16\",\"shape\":[2,1],"
-        "\"data_offsets\":[0,4]}}",
+        ("{\"__metadata__\":{\"format\":\"pt\"},\"x\\u0000\":{\"dtype\":\"BF16\",\"shape\":[2,1],"
+         "\"data_offsets\":[0,4]}}"),
         "{\"a\":[\"U8\",[4],[0,4]],\"b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[4,4]}}",
         "{\"a\":{\"dtype\":{\"I32\":null},\"shape\":[],\"data_offsets\":[0,4],\"x\":[[{}]]}}"};
     uint64_t length = strlen(headers[i]);
@@ -71,7 +71,8 @@ static void seed_lineage(int i, struct buf *out)
 {
     static const char *const texts[] = {
         "---\nbase_model:\n- a/b\n- c\nbase_model_relation: merge\n---\n",
-        "---\nbase_model: &a [x, *a]\n---", "{\"_name_or_path\":\"a/b\",\"quantization_config\":{}}",
+        "---\nbase_model: &a [x, *a]\n---",
+        "{\"_name_or_path\":\"a/b\",\"quantization_config\":{}}",
         "{\"base_model_name_or_path\":\"x\"}"};
     buf_str(out, texts[i]);
 }
@@ -127,8 +128,14 @@ static void seed_manifest(int i, struct buf *out)
                          .hash = hash128_of("x", 1)};
     uint64_t shape[] = {3};
     struct manifest_range ranges[] = {{.bytes = 8, .id = m.hash},
-                                      {.offset = 8, .bytes = 4, .id = m.hash, .base = m.hash,
-                                       .name = "t", .name_len = 1, .shape = shape, .dims = 1}};
+                                      {.offset = 8,
+                                       .bytes = 4,
+                                       .id = m.hash,
+                                       .base = m.hash,
+                                       .name = "t",
+                                       .name_len = 1,
+                                       .shape = shape,
+                                       .dims = 1}};
     struct manifest_link link = {"/a/l", "../b", 1};
     m.ranges = ranges;
     m.range_count = 2;
@@ -251,9 +258,12 @@ static void seed_encode(int i, struct buf *out)
 }
 
 const struct fuzz_target fuzz_targets[] = {
-    {"safetensors", run_safetensors, seed_safetensors}, {"lineage", run_lineage, seed_lineage},
-    {"index", run_index, seed_index},                   {"manifest", run_manifest, seed_manifest},
-    {"object", run_object, seed_object},                {"decode", run_decode, seed_decode},
+    {"safetensors", run_safetensors, seed_safetensors},
+    {"lineage", run_lineage, seed_lineage},
+    {"index", run_index, seed_index},
+    {"manifest", run_manifest, seed_manifest},
+    {"object", run_object, seed_object},
+    {"decode", run_decode, seed_decode},
     {"encode", run_encode, seed_encode},
 };
 const size_t fuzz_target_count = COUNT_OF(fuzz_targets);

@@ -73,7 +73,9 @@ static void teardown(struct explorer *e)
 static void press(struct explorer *e, const char *keys)
 {
     for (; *keys; keys++)
-        app_key(&e->app, *keys == '\n' ? (int)KEY_ENTER_ : *keys == '\033' ? (int)KEY_ESCAPE : *keys);
+        app_key(&e->app, *keys == '\n'     ? (int)KEY_ENTER_
+                         : *keys == '\033' ? (int)KEY_ESCAPE
+                                           : *keys);
     app_draw(&e->app);
 }
 

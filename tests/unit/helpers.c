@@ -139,8 +139,7 @@ struct buf test_model(size_t big, uint32_t base_seed, uint32_t seed)
     return test_safetensors(header, weights, n * 2);
 }
 
-char *test_hub_model(const char *hub, const char *repo, const struct buf *weights,
-                     const char *card)
+char *test_hub_model(const char *hub, const char *repo, const struct buf *weights, const char *card)
 {
     static const char commit[] = "00000000000000000000000000000000000000aa";
     char hex[DIGEST_HEX];

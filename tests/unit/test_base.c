@@ -30,9 +30,13 @@ static void text_escape__terminal_sequences__are_shown_not_sent(void **state)
     assert_escaped("a\033]52;c;x\007b", 11, "a\\x1b]52;c;x\\x07b");
     assert_escaped("one\ntwo", 7, "one\\x0atwo");
     assert_escaped("nul\0x", 5, "nul\\x00x");
-    assert_escaped("\xc2\x9b" "31m", 5, "\\u{9b}31m");
+    assert_escaped("\xc2\x9b"
+                   "31m",
+                   5, "\\u{9b}31m");
     assert_escaped("\x9b", 1, "\\x9b");
-    assert_escaped("\xe2\x80\xae" "gpj", 6, "\\u{202e}gpj");
+    assert_escaped("\xe2\x80\xae"
+                   "gpj",
+                   6, "\\u{202e}gpj");
     assert_escaped("\xe2\x80\x8b", 3, "\\u{200b}");
     assert_escaped("\xf3\xa0\x80\x81", 4, "\\u{e0001}");
     assert_escaped("\xc0\xaf", 2, "\\xc0\\xaf");
@@ -81,8 +85,8 @@ static void text_size__units__are_decimal_and_short(void **state)
     static const struct {
         uint64_t bytes;
         const char *want;
-    } cases[] = {{0, "0"},          {999, "999"},       {1000, "1.0K"},
-                 {16060000000, "16.1G"}, {999960, "1.0M"}, {UINT64_MAX, "18.4E"}};
+    } cases[] = {{0, "0"},         {999, "999"},         {1000, "1.0K"}, {16060000000, "16.1G"},
+                 {999960, "1.0M"}, {UINT64_MAX, "18.4E"}};
     char text[16];
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         text_size(text, cases[i].bytes);
@@ -122,8 +126,11 @@ static void scan_next__valid_documents__end_well(void **state)
 {
     (void)state;
     static const char *const good[] = {
-        "{}", " [1, -2.5e+3, true, null] ", "{\"a\":{\"b\":[[],{}]},\"c\":\"\\u0000\\ud83d\\ude00\"}",
-        "\"x\"", "0",
+        "{}",
+        " [1, -2.5e+3, true, null] ",
+        "{\"a\":{\"b\":[[],{}]},\"c\":\"\\u0000\\ud83d\\ude00\"}",
+        "\"x\"",
+        "0",
     };
     for (size_t i = 0; i < COUNT_OF(good); i++)
         assert_int_equal(scan_all(good[i], strlen(good[i])), 0);
@@ -133,8 +140,9 @@ static void scan_next__broken_documents__are_errors(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "", "{", "[1,]", "{\"a\"}", "{\"a\":1,}", "[01]", "[1.]", "[1e]", "\"\\x\"", "\"\\ud800\"",
-        "\"a\nb\"", "[1] 2", "{1:2}", "[tru]", "\"\xff\"", "[-]", "]", "{\"a\":}",
+        "",      "{",     "[1,]",     "{\"a\"}",     "{\"a\":1,}", "[01]",
+        "[1.]",  "[1e]",  "\"\\x\"",  "\"\\ud800\"", "\"a\nb\"",   "[1] 2",
+        "{1:2}", "[tru]", "\"\xff\"", "[-]",         "]",          "{\"a\":}",
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         if (scan_all(bad[i], strlen(bad[i])) != ERR_FORMAT)
@@ -215,8 +223,8 @@ static void yaml_front_matter__odd_cards__give_what_they_can(void **state)
 static void file_path_is_safe__escapes__are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",      "/etc/passwd", "../x", "a/../b", "a//b", "./a",
-                                      "a/.",   "C:\\x",       "a\\b", "c:x",    "a/"};
+    static const char *const bad[] = {"",    "/etc/passwd", "../x", "a/../b", "a//b", "./a",
+                                      "a/.", "C:\\x",       "a\\b", "c:x",    "a/"};
     assert_true(file_path_is_safe("a/b.safetensors", 15));
     assert_false(file_path_is_safe("a\0b", 3));
     for (size_t i = 0; i < COUNT_OF(bad); i++)

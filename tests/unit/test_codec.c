@@ -111,8 +111,8 @@ static void codec_decode__wrong_base__does_not_give_the_bytes(void **state)
     test_weights(fine, N, base, 6);
     struct codec_chunk chunk = {DTYPE_BF16, (uint8_t *)fine, (uint8_t *)base, N * 2};
     size_t len = codec_encode(work, CODEC_BITX, &chunk, out);
-    assert_int_equal(
-        codec_decode(work, CODEC_BITX, DTYPE_BF16, out, len, NULL, back, N * 2, NULL), ERR_DAMAGED);
+    assert_int_equal(codec_decode(work, CODEC_BITX, DTYPE_BF16, out, len, NULL, back, N * 2, NULL),
+                     ERR_DAMAGED);
     codec_work_free(work);
 }
 
@@ -135,8 +135,8 @@ static void codec_decode__damaged_streams__fail_or_fill_exactly(void **state)
             memcpy(bad, out, len);
             for (int k = 0; k < 1 + i % 4; k++)
                 bad[test_random(&random) % len] ^= (uint8_t)(1u << (test_random(&random) % 8));
-            (void)codec_decode(work, (enum codec)codec, DTYPE_BF16, bad, cut,
-                               (uint8_t *)base, back, N * 2, NULL);
+            (void)codec_decode(work, (enum codec)codec, DTYPE_BF16, bad, cut, (uint8_t *)base, back,
+                               N * 2, NULL);
         }
         if (len)
             assert_true(codec_decode(work, (enum codec)codec, DTYPE_BF16, out, len - 1,

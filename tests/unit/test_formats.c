@@ -52,15 +52,16 @@ static void safetensors_parse__what_the_reference_accepts__is_accepted(void **st
     assert_accepts("{\"__metadata__\":null}", 0, 0);
     assert_accepts("{" T("a", "F32", "[]", 0, 4) "}", 4, 1);
     assert_accepts("{" T("a", "F32", "[2,0]", 0, 0) "}", 0, 1);
-    assert_accepts("{" T("a", "F32", "[2,0]", 0, 0) "," T("b", "U8", "[0]", 0, 0) ","
-                       T("c", "U8", "[3]", 0, 3) "}", 3, 3);
+    assert_accepts("{" T("a", "F32", "[2,0]", 0, 0) "," T("b", "U8", "[0]", 0,
+                                                          0) "," T("c", "U8", "[3]", 0, 3) "}",
+                   3, 3);
     assert_accepts("{" T("b", "U8", "[2]", 2, 4) "," T("a", "U8", "[2]", 0, 2) "}", 4, 2);
     assert_accepts("{" T("a", "F4", "[2,3]", 0, 3) "}", 3, 1);
     assert_accepts("{" T("a", "F6_E2M3", "[4]", 0, 3) "}", 3, 1);
     assert_accepts("{" T("a", "C64", "[1]", 0, 8) "}", 8, 1);
     assert_accepts("{" T("a\\u0000\\u001b/../b", "U8", "[1]", 0, 1) "}", 1, 1);
-    assert_accepts("{\"a\":{\"x\":[{\"y\":1}],\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}",
-                   1, 1);
+    assert_accepts(
+        "{\"a\":{\"x\":[{\"y\":1}],\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1, 1);
     assert_accepts("{\"a\":[\"U8\",[1],[0,1]]}", 1, 1);
     assert_accepts("{\"a\":{\"dtype\":{\"F32\":null},\"shape\":[1],\"data_offsets\":[0,4]}}", 4, 1);
     assert_accepts("{" T("a", "F32", "[0,18446744073709551615]", 0, 0) "}", 0, 1);
@@ -70,9 +71,9 @@ static void safetensors_parse__duplicate_names__the_last_counts(void **state)
 {
     (void)state;
     struct layout layout;
-    assert_int_equal(parse("{" T("a", "U8", "[9]", 5, 14) "," T("a", "I8", "[2]", 0, 2) "}", 2,
-                           &layout, NULL),
-                     0);
+    assert_int_equal(
+        parse("{" T("a", "U8", "[9]", 5, 14) "," T("a", "I8", "[2]", 0, 2) "}", 2, &layout, NULL),
+        0);
     assert_int_equal(layout.count, 1);
     assert_int_equal(layout.tensors[0].dtype, DTYPE_I8);
     layout_release(&layout);
@@ -101,7 +102,8 @@ static void safetensors_parse__what_the_reference_refuses__is_refused(void **sta
     assert_refuses("{" T("a", "U8", "[-0]", 0, 0) "}", 0);
     assert_refuses("{" T("a", "U8", "[1e0]", 0, 1) "}", 1);
     assert_refuses("{\"a\":{\"dtype\":\"U8\",\"shape\":[1]}}", 1);
-    assert_refuses("{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1);
+    assert_refuses(
+        "{\"a\":{\"dtype\":\"U8\",\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}", 1);
     assert_refuses("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1,2]}}", 1);
     assert_refuses("{} x", 0);
     assert_refuses("{\"a\xff\":{}}", 0);
@@ -135,9 +137,9 @@ static void safetensors_parse__odd_byte_tensor__is_flagged_unaligned(void **stat
 {
     (void)state;
     struct layout layout;
-    assert_int_equal(parse("{" T("a", "U8", "[1]", 0, 1) "," T("b", "F32", "[1]", 1, 5) "}", 5,
-                           &layout, NULL),
-                     0);
+    assert_int_equal(
+        parse("{" T("a", "U8", "[1]", 0, 1) "," T("b", "F32", "[1]", 1, 5) "}", 5, &layout, NULL),
+        0);
     assert_true(layout.unaligned);
     layout_release(&layout);
 }
@@ -173,9 +175,10 @@ static void assert_impostor(const char *bytes, const char *says)
 static void format_parse__files_that_are_something_else__are_named(void **state)
 {
     (void)state;
-    assert_impostor("version https://git-lfs.github.com/spec/v1\noid sha256:"
-                    "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n",
-                    "12345 bytes");
+    assert_impostor(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:"
+        "4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n",
+        "12345 bytes");
     assert_impostor("<!DOCTYPE html><html>", "web page");
     assert_impostor("", "empty");
 }
@@ -183,8 +186,8 @@ static void format_parse__files_that_are_something_else__are_named(void **state)
 static void format_parse__other_weights__are_one_tensor_of_bytes(void **state)
 {
     (void)state;
-    static const char *const names[] = {"a.gguf", "a.bin", "a.PT", "a.pth", "a.ckpt", "a.onnx",
-                                        "a.npz"};
+    static const char *const names[] = {"a.gguf", "a.bin",  "a.PT", "a.pth",
+                                        "a.ckpt", "a.onnx", "a.npz"};
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct layout layout = {0};
         struct reader reader = reader_memory("GGUF....", 8);
@@ -213,7 +216,8 @@ static void format_shard_index__paths_that_escape__are_refused(void **state)
     static const char bad[] = "{\"weight_map\":{\"a\":\"../../.ssh/id_rsa\"}}";
     assert_int_equal(format_shard_index(good, sizeof good - 1, count_file, &found, NULL), 0);
     assert_string_equal(found.data, "m-00001-of-00002.safetensors;m-00002-of-00002.safetensors;");
-    assert_int_equal(format_shard_index(bad, sizeof bad - 1, count_file, &found, NULL), ERR_REFUSED);
+    assert_int_equal(format_shard_index(bad, sizeof bad - 1, count_file, &found, NULL),
+                     ERR_REFUSED);
 }
 
 static void name_shard__patterns__are_told_apart(void **state)

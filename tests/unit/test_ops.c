@@ -29,8 +29,7 @@ struct place {
 
 static void open_place(struct place *place)
 {
-    struct ops_options options = {
-        .catalog = place->catalog, .store = place->store, .threads = 2};
+    struct ops_options options = {.catalog = place->catalog, .store = place->store, .threads = 2};
     assert_int_equal(ops_open(&options, &place->ops, &place->err), 0);
 }
 
@@ -880,7 +879,8 @@ static void bench__fine_tune_with_base__lists_all_codecs(void **state)
     AUTO_BUF struct buf base = test_model(BIG, 1, 0), fine = test_model(BIG, 1, 2);
     test_write(p.hub, "base.safetensors", base.data, base.len);
     test_write(p.hub, "fine.safetensors", fine.data, fine.len);
-    AUTO_FREE char *b = file_join(p.hub, "base.safetensors"), *f = file_join(p.hub, "fine.safetensors");
+    AUTO_FREE char *b = file_join(p.hub, "base.safetensors"),
+                   *f = file_join(p.hub, "fine.safetensors");
     assert_int_equal(ops_bench(p.ops, f, b, -1, NULL, &report, &p.err), 0);
     assert_int_equal(report.count, 4);
     for (size_t i = 0; i < report.count; i++) {

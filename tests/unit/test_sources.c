@@ -69,8 +69,7 @@ static void source_walk__several_revisions__are_models_of_their_own(void **state
     (void)state;
     char *dir = test_folder();
     hub_repo(dir, "models--acme--l31", commit_a);
-    AUTO_FREE char *link =
-        mem_printf("models--acme--l31/snapshots/%s/model.safetensors", commit_b);
+    AUTO_FREE char *link = mem_printf("models--acme--l31/snapshots/%s/model.safetensors", commit_b);
     test_link(dir, link, "../../blobs/" SHA);
     test_write_text(dir, "models--acme--l31/refs/refs/pr/1", commit_b);
     assert_walk(dir, "acme/l31|hf||0: model.safetensors#\n"
@@ -156,15 +155,14 @@ static void source_walk__plain_folders__are_grouped_as_people_do(void **state)
     test_write_text(dir, "run7/checkpoint-40/config.json", "{}");
     test_write_text(dir, "run7/checkpoint-40/model.safetensors", "x");
     test_write_text(dir, ".git/lfs/x.safetensors", "x");
-    assert_walk(dir,
-                "bare/m-00001-of-00002.safetensors|dir||0: m-00001-of-00002.safetensors "
-                "m-00002-of-00002.safetensors\n"
-                "flux|dir||0: unet/diffusion.safetensors vae/vae.safetensors\n"
-                "llama|dir||0: model-00001-of-00002.safetensors "
-                "model-00002-of-00002.safetensors\n"
-                "loras/other.safetensors|dir||0: other.safetensors\n"
-                "loras/style.safetensors|dir||0: style.safetensors\n"
-                "run7/checkpoint-40|dir|run7|0: model.safetensors\n");
+    assert_walk(dir, "bare/m-00001-of-00002.safetensors|dir||0: m-00001-of-00002.safetensors "
+                     "m-00002-of-00002.safetensors\n"
+                     "flux|dir||0: unet/diffusion.safetensors vae/vae.safetensors\n"
+                     "llama|dir||0: model-00001-of-00002.safetensors "
+                     "model-00002-of-00002.safetensors\n"
+                     "loras/other.safetensors|dir||0: other.safetensors\n"
+                     "loras/style.safetensors|dir||0: style.safetensors\n"
+                     "run7/checkpoint-40|dir|run7|0: model.safetensors\n");
     test_remove(dir);
 }
 

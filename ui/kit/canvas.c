@@ -13,7 +13,8 @@ void canvas_resize(struct canvas *canvas, int rows, int columns)
     canvas->rows = MAX(rows, 1);
     canvas->columns = MAX(columns, 1);
     free(canvas->cells);
-    canvas->cells = mem_zalloc((size_t)canvas->rows * (size_t)canvas->columns * sizeof(struct cell));
+    canvas->cells =
+        mem_zalloc((size_t)canvas->rows * (size_t)canvas->columns * sizeof(struct cell));
     canvas_clear(canvas);
 }
 

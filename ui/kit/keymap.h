@@ -25,17 +25,17 @@ enum key {
     KEY_RESIZED,
     KEY_MOUSE_,
 };
-#define KEY_CTRL(c) ((c) & 0x1f)
+#define KEY_CTRL(c) ((c)&0x1f)
 
 enum { KEYS_MOST = 4 };
 
 struct binding {
     int action;
-    unsigned where;        /* bits of the places where it is valid; the places are the user's */
-    int keys[KEYS_MOST];   /* 0: no more */
-    const char *label;     /* "c", "space" */
-    const char *brief;     /* for the footer, NULL: not there */
-    const char *help;      /* a sentence for help */
+    unsigned where;      /* bits of the places where it is valid; the places are the user's */
+    int keys[KEYS_MOST]; /* 0: no more */
+    const char *label;   /* "c", "space" */
+    const char *brief;   /* for the footer, NULL: not there */
+    const char *help;    /* a sentence for help */
 };
 
 /* The action of a key in a place, -1 for none. */

@@ -118,10 +118,10 @@ static int translate(int code)
     static const struct {
         int from, to;
     } table[] = {
-        {KEY_UP, KEY_UP_},       {KEY_DOWN, KEY_DOWN_},   {KEY_LEFT, KEY_LEFT_},
-        {KEY_RIGHT, KEY_RIGHT_}, {KEY_HOME, KEY_HOME_},   {KEY_END, KEY_END_},
+        {KEY_UP, KEY_UP_},        {KEY_DOWN, KEY_DOWN_},      {KEY_LEFT, KEY_LEFT_},
+        {KEY_RIGHT, KEY_RIGHT_},  {KEY_HOME, KEY_HOME_},      {KEY_END, KEY_END_},
         {KEY_PPAGE, KEY_PAGE_UP}, {KEY_NPAGE, KEY_PAGE_DOWN}, {KEY_F(1), KEY_F1_},
-        {KEY_ENTER, KEY_ENTER_}, {KEY_BACKSPACE, KEY_BACK}, {KEY_RESIZE, KEY_RESIZED},
+        {KEY_ENTER, KEY_ENTER_},  {KEY_BACKSPACE, KEY_BACK},  {KEY_RESIZE, KEY_RESIZED},
         {KEY_MOUSE, KEY_MOUSE_},
     };
     for (size_t i = 0; i < COUNT_OF(table); i++)

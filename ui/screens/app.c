@@ -35,8 +35,8 @@ void app_open_overlay(struct app *app, enum overlay overlay)
 static void describe_disk(const struct app *app, struct buf *out)
 {
     struct statvfs vfs;
-    const char *place = app->library && app->library->model_count ? app->library->models[0].root
-                                                                  : "/";
+    const char *place =
+        app->library && app->library->model_count ? app->library->models[0].root : "/";
     if (statvfs(place, &vfs) < 0 || !vfs.f_blocks)
         return;
     char left[16];
@@ -260,7 +260,9 @@ void app_key(struct app *app, int key)
 
 void app_mouse(struct app *app, int row, int column, int wheel)
 {
-    struct list *list = app->overlay ? &app->text : app->tab == TAB_JOBS ? &app->jobs : &app->models;
+    struct list *list = app->overlay           ? &app->text
+                        : app->tab == TAB_JOBS ? &app->jobs
+                                               : &app->models;
     if (wheel) {
         list_move(list, 3 * wheel);
     } else if (app->overlay) {

@@ -210,11 +210,12 @@ static void draw_row(struct app *app, int line, size_t index, int width)
         buf_printf(&flags, "%s%s", i ? " " : "", words[i]);
     enum role role = selected ? ROLE_CURSOR : sums.marked ? ROLE_MARK : ROLE_TEXT;
     canvas_fill(&app->canvas, line, 0, width, role);
-    canvas_printf(&app->canvas, line, 0, width, role,
-                  "%c%c %s %-6s  %-5s %7s %6s %6s %5s  %s",
-                  selected && sums.marked ? '>' : ' ', sums.marked ? '*' : selected ? '>' : ' ',
-                  name.data, model->source,
-                  dtype_name(model_dtype(model)), size, disk, frees, age,
+    canvas_printf(&app->canvas, line, 0, width, role, "%c%c %s %-6s  %-5s %7s %6s %6s %5s  %s",
+                  selected && sums.marked ? '>' : ' ',
+                  sums.marked ? '*'
+                  : selected  ? '>'
+                              : ' ',
+                  name.data, model->source, dtype_name(model_dtype(model)), size, disk, frees, age,
                   flags.len ? flags.data : "");
     if (model->error && !selected)
         canvas_paint(&app->canvas, line, width - 12, 12, ROLE_BAD);
@@ -388,8 +389,9 @@ static void mark_every(struct app *app, enum action action)
                      action == ACT_MARK_ALL ||
                          (action == ACT_INVERT && !in_list(&app->marked, model_at(app, i)->id)));
         else if (!in_list(&app->open_runs, model_at(app, i)->run))
-            mark_row(app, i, action == ACT_MARK_ALL || (action == ACT_INVERT &&
-                                                        !sum_row(app, &app->rows[i]).marked));
+            mark_row(app, i,
+                     action == ACT_MARK_ALL ||
+                         (action == ACT_INVERT && !sum_row(app, &app->rows[i]).marked));
 }
 
 static void open_row(struct app *app, bool open)

@@ -8,14 +8,29 @@
 
 /* The one table of actions: it drives the keys, the footer and help. */
 const struct binding bindings[] = {
-    {ACT_COMPRESS, IN_MODELS, {'c'}, "c", "compress", "compress the marked, else the selected: shows the plan"},
+    {ACT_COMPRESS,
+     IN_MODELS,
+     {'c'},
+     "c",
+     "compress",
+     "compress the marked, else the selected: shows the plan"},
     {ACT_DECOMPRESS, IN_MODELS, {'x'}, "x", "decompress", "give the files back, byte for byte"},
     {ACT_CANCEL_JOB, IN_JOBS, {'x'}, "x", "cancel", "stop after the file in flight"},
     {ACT_MARK, IN_MODELS, {' '}, "space", "mark", "mark and move on"},
     {ACT_FILTER, IN_MODELS, {'/'}, "/", "filter", "show only what matches (Esc clears)"},
     {ACT_SORT, IN_MODELS, {'s'}, "s", "sort", "sort by another column; the same again reverses"},
-    {ACT_OPEN, IN_TABS, {KEY_ENTER_, 'l', KEY_RIGHT_}, "Enter l", NULL, "open a run or the details; in Jobs the log"},
-    {ACT_BACK, IN_TABS | IN_TEXT, {KEY_ESCAPE, 'h', KEY_LEFT_}, "Esc h", NULL, "back; collapse; clear the filter"},
+    {ACT_OPEN,
+     IN_TABS,
+     {KEY_ENTER_, 'l', KEY_RIGHT_},
+     "Enter l",
+     NULL,
+     "open a run or the details; in Jobs the log"},
+    {ACT_BACK,
+     IN_TABS | IN_TEXT,
+     {KEY_ESCAPE, 'h', KEY_LEFT_},
+     "Esc h",
+     NULL,
+     "back; collapse; clear the filter"},
     {ACT_DOWN, IN_TABS | IN_TEXT | IN_PLAN, {'j', KEY_DOWN_}, "j", NULL, "down"},
     {ACT_UP, IN_TABS | IN_TEXT, {'k', KEY_UP_}, "k", NULL, "up"},
     {ACT_UP, IN_PLAN, {KEY_UP_}, "Up", NULL, "up"},
@@ -99,11 +114,11 @@ static void draw_box(struct app *app, const char *title, struct buf *text, const
         canvas_put(c, top + i, left + width - 1, 1, ROLE_DIM, utf8 ? "│" : "|");
     }
     for (int i = 0; i < width; i++) {
-        const char *corner_top = !utf8 ? (i == 0 || i == width - 1 ? "+" : "-")
+        const char *corner_top = !utf8            ? (i == 0 || i == width - 1 ? "+" : "-")
                                  : i == 0         ? "┌"
                                  : i == width - 1 ? "┐"
                                                   : "─";
-        const char *corner_bottom = !utf8 ? (i == 0 || i == width - 1 ? "+" : "-")
+        const char *corner_bottom = !utf8            ? (i == 0 || i == width - 1 ? "+" : "-")
                                     : i == 0         ? "└"
                                     : i == width - 1 ? "┘"
                                                      : "─";

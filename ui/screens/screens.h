@@ -14,8 +14,15 @@
 
 enum tab { TAB_MODELS, TAB_JOBS };
 
-enum overlay { OVERLAY_NONE, OVERLAY_HELP, OVERLAY_PLAN, OVERLAY_LOG, OVERLAY_FILTER,
-               OVERLAY_SORT, OVERLAY_QUIT };
+enum overlay {
+    OVERLAY_NONE,
+    OVERLAY_HELP,
+    OVERLAY_PLAN,
+    OVERLAY_LOG,
+    OVERLAY_FILTER,
+    OVERLAY_SORT,
+    OVERLAY_QUIT
+};
 
 /* Places of the key table: which of them a key is valid in. */
 enum {
@@ -27,11 +34,42 @@ enum {
 };
 
 enum action {
-    ACT_DOWN, ACT_UP, ACT_TOP, ACT_BOTTOM, ACT_PAGE_DOWN, ACT_PAGE_UP, ACT_HALF_DOWN, ACT_HALF_UP,
-    ACT_OPEN, ACT_BACK, ACT_MODELS, ACT_JOBS, ACT_NEXT_TAB, ACT_MARK, ACT_MARK_ALL, ACT_UNMARK,
-    ACT_INVERT, ACT_MARK_GROUP, ACT_FILTER, ACT_NEXT, ACT_PREVIOUS, ACT_SORT, ACT_COMPRESS,
-    ACT_DECOMPRESS, ACT_VERIFY, ACT_DETAILS, ACT_RESCAN, ACT_CANCEL_JOB, ACT_COPY, ACT_HELP, ACT_QUIT,
-    ACT_PLAN_START, ACT_PLAN_KEEP, ACT_PLAN_BASE, ACT_PLAN_FILES, ACT_PLAN_CANCEL,
+    ACT_DOWN,
+    ACT_UP,
+    ACT_TOP,
+    ACT_BOTTOM,
+    ACT_PAGE_DOWN,
+    ACT_PAGE_UP,
+    ACT_HALF_DOWN,
+    ACT_HALF_UP,
+    ACT_OPEN,
+    ACT_BACK,
+    ACT_MODELS,
+    ACT_JOBS,
+    ACT_NEXT_TAB,
+    ACT_MARK,
+    ACT_MARK_ALL,
+    ACT_UNMARK,
+    ACT_INVERT,
+    ACT_MARK_GROUP,
+    ACT_FILTER,
+    ACT_NEXT,
+    ACT_PREVIOUS,
+    ACT_SORT,
+    ACT_COMPRESS,
+    ACT_DECOMPRESS,
+    ACT_VERIFY,
+    ACT_DETAILS,
+    ACT_RESCAN,
+    ACT_CANCEL_JOB,
+    ACT_COPY,
+    ACT_HELP,
+    ACT_QUIT,
+    ACT_PLAN_START,
+    ACT_PLAN_KEEP,
+    ACT_PLAN_BASE,
+    ACT_PLAN_FILES,
+    ACT_PLAN_CANCEL,
 };
 
 extern const struct binding bindings[];
@@ -39,19 +77,19 @@ extern const size_t binding_count;
 
 /* A row of the Models tab: a model, or a run of checkpoints that stands for its members. */
 struct row {
-    int model;      /* a run: its first member */
-    int members;    /* 0: a model */
-    bool inside;    /* a member below its run */
+    int model;   /* a run: its first member */
+    int members; /* 0: a model */
+    bool inside; /* a member below its run */
 };
 
 struct app {
     struct session *session;
-    struct library *library;    /* NULL until the first snapshot */
+    struct library *library; /* NULL until the first snapshot */
     struct canvas canvas;
     enum tab tab;
     enum overlay overlay;
     bool details, quit, scanning;
-    bool moved;                 /* a key was pressed: the cursor follows its model from then on */
+    bool moved; /* a key was pressed: the cursor follows its model from then on */
     /* Models */
     struct list models;
     struct row *rows;
@@ -66,17 +104,17 @@ struct app {
     struct list jobs;
     size_t log_job;
     /* Overlays */
-    struct list text;           /* scrolls help, log and plan */
+    struct list text; /* scrolls help, log and plan */
     struct plan *plan;
     struct library *plan_library, *asked_library;
     int *plan_models;
     size_t plan_model_count;
     bool plan_include_base, plan_files, plan_waiting;
-    char *copied;               /* a path for the clipboard; the loop takes it */
-    char *message;              /* one line for the user, escaped; until the next key */
+    char *copied;  /* a path for the clipboard; the loop takes it */
+    char *message; /* one line for the user, escaped; until the next key */
     bool message_bad;
-    const char *hub;            /* for the first run */
-    const char *scope;          /* what is shown, NULL: the known caches */
+    const char *hub;   /* for the first run */
+    const char *scope; /* what is shown, NULL: the known caches */
 };
 
 /* Draws everything for the canvas's size. */
