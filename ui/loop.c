@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "ops/config.h"
 #include "ops/demo.h"
 #include "ops/doctor.h"
 #include "ui/kit/term.h"
@@ -104,10 +105,14 @@ static int usage(const char *what, const char *word)
 
 static int take_arguments(int argc, char **argv, struct arguments *ret)
 {
-    const char *scheme = getenv("TARE_THEME");
+    struct config config = {0};
+    const char *set = getenv("TARE_THEME");
+    config_read(&config, NULL);
+    AUTO_FREE char *scheme = set ? mem_strdup(set) : config.theme ? mem_strdup(config.theme) : NULL;
+    config_release(&config);
     *ret = (struct arguments){.scheme = SCHEME_DARK};
     if (scheme && !theme_parse(scheme, &ret->scheme))
-        return usage("TARE_THEME takes dark, light or mono", scheme);
+        return usage("the theme is dark, light or mono", scheme);
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i];
         const char **value = strcmp(word, "--store") == 0     ? &ret->options.store

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { SAMPLES = 4, SAMPLE_ELEMENTS = 32 * 1024, CHUNK_COST = 32, ENTRY_COST = 104 };
+enum { SAMPLES = 4, SAMPLE_FLOATS = 32 * 1024, SAMPLE_OTHERS = CODEC_CHUNK, CHUNK_COST = 32, ENTRY_COST = 104 };
 
 struct chooser {
     struct content_work *work;
@@ -17,7 +17,7 @@ struct chooser {
 struct chooser *chooser_new(void)
 {
     struct chooser *chooser = mem_zalloc(sizeof *chooser);
-    size_t most = SAMPLE_ELEMENTS * 8;
+    size_t most = SAMPLE_OTHERS * 8;
     chooser->work = content_work_new();
     chooser->raw = mem_alloc(most);
     chooser->base = mem_alloc(most);
@@ -95,8 +95,10 @@ int choose(struct chooser *chooser, enum dtype dtype, uint64_t bytes, const stru
 {
     unsigned width = dtype_width(dtype);
     uint64_t elements = bytes / width;
-    uint64_t each = MIN(elements, (uint64_t)SAMPLE_ELEMENTS);
-    unsigned samples = elements <= SAMPLE_ELEMENTS ? 1 : SAMPLES;
+    /* Weights look alike everywhere in a tensor; bytes of unknown files do not. */
+    uint64_t window = dtype_is_float(dtype) ? SAMPLE_FLOATS : SAMPLE_OTHERS;
+    uint64_t each = MIN(elements, window);
+    unsigned samples = (unsigned)MIN((elements + window - 1) / window, (uint64_t)SAMPLES);
     struct tally tally = {0};
     for (unsigned i = 0; i < samples; i++) {
         uint64_t room = elements - each;

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "catalog/catalog.h"
 #include "jobs/pool.h"
+#include "ops/config.h"
 
 #include <string.h>
 #include <time.h>
@@ -29,6 +30,8 @@ int ops_open(const struct ops_options *options, struct ops **ret, struct err *er
         ops->options.threads = (unsigned)MIN(MAX(processors, 1), 64);
     }
     ops->options.catalog = arena_strdup(&ops->arena, path);
+    ops->config = mem_zalloc(sizeof *ops->config);
+    config_read(ops->config, &ops->notes);
     int r = catalog_open(path, &ops->catalog, &ops->notes, err);
     if (r < 0) {
         ops_close(ops);
@@ -44,6 +47,8 @@ void ops_close(struct ops *ops)
         return;
     catalog_close(ops->catalog);
     pool_free(ops->pool);
+    config_release(ops->config);
+    free(ops->config);
     buf_release(&ops->notes);
     arena_release(&ops->arena);
     free(ops);

@@ -8,6 +8,7 @@
 #include "model/library.h"
 
 struct catalog;
+struct config;
 struct pool;
 
 struct ops_options {
@@ -22,6 +23,7 @@ struct ops_options {
 struct ops {
     struct ops_options options;
     struct catalog *catalog;
+    struct config *config;
     struct pool *pool; /* made at the first use */
     struct buf notes;  /* sentences for the user, one a line; may hold foreign bytes */
     struct arena arena;
@@ -61,8 +63,8 @@ void path_list_release(struct path_list *list);
 /* All stores that this program knows of and that exist. */
 void ops_stores(struct ops *ops, struct path_list *ret);
 /*
- * Where a file would be stored: --store, else $XDG_DATA_HOME/tare/store on the same file
- * system, else .tare beside its cache or inside its folder. Free it.
+ * Where a file would be stored: --store; else, on the same file system, a store of the
+ * configuration, or $XDG_DATA_HOME/tare/store; else .tare beside its cache or inside its folder. Free it.
  */
 char *ops_store_for(const struct ops *ops, const struct lib_model *model, const char *path);
 /* Remembers a store that was just made, in the catalog and in $XDG_DATA_HOME/tare/stores. */

@@ -11,6 +11,7 @@
 #include "formats/formats.h"
 #include "lineage/lineage.h"
 #include "model/names.h"
+#include "ops/config.h"
 #include "ops/index.h"
 #include "ops/stored.h"
 #include "sources/sources.h"
@@ -435,6 +436,8 @@ void ops_default_roots(struct ops *ops, struct path_list *ret)
     AUTO_FREE char *real = realpath(hub, NULL);
     if (real)
         path_list_add(ret, real);
+    for (size_t i = 0; i < ops->config->roots.count; i++)
+        path_list_add(ret, ops->config->roots.paths[i]);
     (void)catalog_roots(ops->catalog, add_path, ret, NULL);
 }
 

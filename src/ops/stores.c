@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "catalog/catalog.h"
+#include "ops/config.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -61,6 +62,8 @@ void ops_stores(struct ops *ops, struct path_list *ret)
     AUTO_FREE char *usual = file_join(home, "store"), *registry = file_join(home, "stores");
     AUTO_BUF struct buf text = {0};
     add_if_store(ret, usual);
+    for (size_t i = 0; i < ops->config->stores.count; i++)
+        add_if_store(ret, ops->config->stores.paths[i]);
     if (file_read_all(AT_FDCWD, registry, REGISTRY_LIMIT, &text, NULL) == 0) {
         char *save = NULL;
         for (char *line = strtok_r(text.data, "\n", &save); line;
@@ -91,6 +94,9 @@ char *ops_store_for(const struct ops *ops, const struct lib_model *model, const 
 {
     if (ops->options.store)
         return mem_strdup(ops->options.store);
+    for (size_t i = 0; i < ops->config->stores.count; i++)
+        if (device_of(ops->config->stores.paths[i]) == device_of(path))
+            return mem_strdup(ops->config->stores.paths[i]);
     AUTO_FREE char *home = data_home(), *usual = file_join(home, "store");
     if (device_of(usual) == device_of(path))
         return TAKE_PTR(usual);

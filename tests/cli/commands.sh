@@ -81,5 +81,16 @@ status 0 tare list
 if cat "$dir/out" "$dir/err" | LC_ALL=C grep -q "$esc"; then fail "an escape sequence came through"; fi
 grep -q 'good.safetensors' "$dir/out" || fail "the good one is listed"
 
+# The configuration names roots and stores.
+mkdir -p "$HOME/.config/tare" "$dir/conf"
+cp "$dir/m/demo/reed-1m/model.safetensors" "$dir/conf/only.safetensors"
+printf '# places\nroot = %s\nstore = ~/own\nnonsense\n' "$dir/conf" >"$HOME/.config/tare/config"
+status 0 "$TARE" scan --catalog "$dir/c2.db"
+grep -q 'not understood: nonsense' "$dir/err" || fail "the odd line is told"
+status 0 "$TARE" compress only.safetensors --yes --catalog "$dir/c2.db"
+[ -f "$HOME/own/format" ] || fail "the configured store is used"
+status 0 "$TARE" decompress only.safetensors --yes --catalog "$dir/c2.db"
+cmp "$dir/conf/only.safetensors" "$dir/m/demo/reed-1m/model.safetensors"
+
 # A terminal that cannot place text.
 status 1 env TERM=dumb "$TARE" --catalog "$dir/c.db"

@@ -239,7 +239,7 @@ void overlay_draw(struct app *app)
     case OVERLAY_QUIT:
         canvas_fill(&app->canvas, last, 0, app->canvas.columns, ROLE_TEXT);
         canvas_put(&app->canvas, last, 0, app->canvas.columns, ROLE_WARN,
-                   " a job runs: q stop it after the file in flight and quit   Esc stay");
+                   " a job runs: q stop it (the file in flight is taken back) and quit   Esc stay");
         break;
     case OVERLAY_NONE:
         break;
