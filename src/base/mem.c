@@ -3,7 +3,6 @@
 #include "base/mem.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,13 +43,19 @@ char *mem_strndup(const char *text, size_t n)
     return copy;
 }
 
+char *mem_vprintf(const char *format, va_list args)
+{
+    char *text;
+    if (vasprintf(&text, format, args) < 0)
+        abort();
+    return text;
+}
+
 char *mem_printf(const char *format, ...)
 {
     va_list args;
-    char *text;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        abort();
+    char *text = mem_vprintf(format, args);
     va_end(args);
     return text;
 }
@@ -96,14 +101,10 @@ void buf_char(struct buf *buf, char c)
 void buf_printf(struct buf *buf, const char *format, ...)
 {
     va_list args;
-    char *text;
     va_start(args, format);
-    int n = vasprintf(&text, format, args);
+    AUTO_FREE char *text = mem_vprintf(format, args);
     va_end(args);
-    if (n < 0)
-        abort();
-    buf_add(buf, text, (size_t)n);
-    free(text);
+    buf_str(buf, text);
 }
 
 void buf_release(struct buf *buf)

@@ -8,6 +8,7 @@
 #ifndef TARE_BASE_MEM_H
 #define TARE_BASE_MEM_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +21,8 @@ char *mem_strdup(const char *text);
 /* A copy of n bytes with a NUL behind. */
 char *mem_strndup(const char *text, size_t n);
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same for a va_list. */
+char *mem_vprintf(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 /* The array grown so that one more element fits; *cap is updated. */
 void *mem_grow(void *array, size_t count, size_t *cap, size_t element);
 

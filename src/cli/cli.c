@@ -118,10 +118,8 @@ void cli_notes(struct buf *notes)
 void cli_print(const char *format, ...)
 {
     va_list args;
-    AUTO_FREE char *text = NULL;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        abort();
+    AUTO_FREE char *text = mem_vprintf(format, args);
     va_end(args);
     size_t n = strlen(text);
     bool line = n && text[n - 1] == '\n';

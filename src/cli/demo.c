@@ -37,10 +37,13 @@ static int step(const char *folder, const char *const words[])
 static int run_steps(const char *folder, const char *hub)
 {
     const char *const steps[][6] = {
-        {"scan", hub},     {"list"},
-        {"plan", "--all"}, {"compress", "--all", "--yes", "--quiet"},
+        {"scan", hub},
         {"list"},
-                                     {"verify"},          {"decompress", "--all", "--yes"},
+        {"plan", "--all"},
+        {"compress", "--all", "--yes", "--quiet"},
+        {"list"},
+        {"verify"},
+        {"decompress", "--all", "--yes"},
         {"verify"},
     };
     for (size_t i = 0; i < COUNT_OF(steps); i++) {

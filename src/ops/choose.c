@@ -7,7 +7,13 @@
 
 #include <string.h>
 
-enum { SAMPLES = 4, SAMPLE_FLOATS = 32 * 1024, SAMPLE_OTHERS = CODEC_CHUNK, CHUNK_COST = 32, ENTRY_COST = 104 };
+enum {
+    SAMPLES = 4,
+    SAMPLE_FLOATS = 32 * 1024,
+    SAMPLE_OTHERS = CODEC_CHUNK,
+    CHUNK_COST = 32,
+    ENTRY_COST = 104
+};
 
 struct chooser {
     struct content_work *work;

@@ -64,7 +64,8 @@ void path_list_release(struct path_list *list);
 void ops_stores(struct ops *ops, struct path_list *ret);
 /*
  * Where a file would be stored: --store; else, on the same file system, a store of the
- * configuration, or $XDG_DATA_HOME/tare/store; else .tare beside its cache or inside its folder. Free it.
+ * configuration, or $XDG_DATA_HOME/tare/store; else .tare beside its cache or inside its folder.
+ * Free it.
  */
 char *ops_store_for(const struct ops *ops, const struct lib_model *model, const char *path);
 /* Remembers a store that was just made, in the catalog and in $XDG_DATA_HOME/tare/stores. */

@@ -474,6 +474,15 @@ static void take_problem(void *context, const char *path, const char *reason)
     add_problem(scan->report, path, reason);
 }
 
+/* Ends a transaction: keeps it where r is 0, else undoes it. Returns r, or why it was not kept. */
+static int end_transaction(struct catalog *catalog, int r, struct err *err)
+{
+    if (r == 0)
+        return catalog_commit(catalog, err);
+    catalog_rollback(catalog);
+    return r;
+}
+
 /*
  * Walks all roots in one transaction. A root that cannot be read is a problem, and keeps what is
  * known of it; only an error of the catalog, or a cancel, ends the scan.
@@ -499,10 +508,7 @@ static int scan_headers(struct scan_state *scan, const struct path_list *roots, 
             r = catalog_sweep_root(scan->catalog, roots->paths[i], err);
     if (r == 0)
         r = catalog_drop_orphans(scan->catalog, err);
-    if (r == 0)
-        return catalog_commit(scan->catalog, err);
-    catalog_rollback(scan->catalog);
-    return r;
+    return end_transaction(scan->catalog, r, err);
 }
 
 /* The file of a row, opened, if it is still the one that was indexed. */
@@ -518,49 +524,46 @@ static int open_indexed(const struct lib_file *file, struct err *err)
     return TAKE_FD(fd);
 }
 
-static int sketch_file(struct catalog *catalog, const struct lib_file *file, struct err *err)
+static int sketch_file(struct catalog *catalog, const struct lib_file *file,
+                       const struct catalog_tensors *tensors, int fd, struct err *err)
 {
-    struct catalog_tensors tensors;
     struct catalog_sketches sketches;
     AUTO_BUF struct buf bytes = {0};
-    int r = catalog_tensors(catalog, file->row, &tensors, err);
-    if (r < 0)
-        return r;
-    AUTO_FD int fd = open_indexed(file, err);
-    r = fd < 0 ? fd : index_sketches(fd, &tensors.layout, &bytes, &sketches, err);
+    int r = index_sketches(fd, &tensors->layout, &bytes, &sketches, err);
     if (r == 0)
         r = catalog_begin(catalog, err);
-    if (r == 0) {
-        r = catalog_put_sketches(catalog, file->row, &sketches, err);
-        if (r == 0)
-            r = catalog_commit(catalog, err);
-        else
-            catalog_rollback(catalog);
-    }
-    catalog_tensors_release(&tensors);
-    return r;
+    return r < 0 ? r
+                 : end_transaction(catalog,
+                                   catalog_put_sketches(catalog, file->row, &sketches, err), err);
 }
 
 static int hash_file(struct catalog *catalog, const struct lib_file *file,
-                     struct progress *progress, struct err *err)
+                     const struct catalog_tensors *tensors, int fd, struct progress *progress,
+                     struct err *err)
+{
+    struct hash128 content;
+    int r = index_hashes(fd, &tensors->layout, tensors->ids, &content, progress, err);
+    if (r == 0)
+        r = catalog_begin(catalog, err);
+    return r < 0 ? r
+                 : end_transaction(catalog,
+                                   catalog_put_hashes(catalog, file->row, &content, tensors->ids,
+                                                      tensors->layout.count, err),
+                                   err);
+}
+
+/* Reads one file for its hashes, or for its sketches alone, and keeps them. */
+static int analyse_file(struct catalog *catalog, const struct lib_file *file, bool hash,
+                        struct progress *progress, struct err *err)
 {
     struct catalog_tensors tensors;
-    struct hash128 content;
     int r = catalog_tensors(catalog, file->row, &tensors, err);
     if (r < 0)
         return r;
     AUTO_FD int fd = open_indexed(file, err);
-    r = fd < 0 ? fd : index_hashes(fd, &tensors.layout, tensors.ids, &content, progress, err);
-    if (r == 0)
-        r = catalog_begin(catalog, err);
-    if (r == 0) {
-        r = catalog_put_hashes(catalog, file->row, &content, tensors.ids, tensors.layout.count,
-                               err);
-        if (r == 0)
-            r = catalog_commit(catalog, err);
-        else
-            catalog_rollback(catalog);
-    }
+    r = fd < 0 ? fd
+        : hash ? hash_file(catalog, file, &tensors, fd, progress, err)
+               : sketch_file(catalog, file, &tensors, fd, err);
     catalog_tensors_release(&tensors);
     return r;
 }
@@ -583,7 +586,7 @@ static int analyse(struct scan_state *scan, const struct library *library, struc
     for (size_t i = 0; i < rows.count && r == 0; i++) {
         const struct lib_file *file = file_of_row(library, rows.rows[i]);
         r = progress_check(scan->progress, err);
-        if (file && r == 0 && sketch_file(scan->catalog, file, &why) < 0)
+        if (file && r == 0 && analyse_file(scan->catalog, file, false, NULL, &why) < 0)
             add_problem(scan->report, file->path, why.text);
     }
     free(rows.rows);
@@ -598,7 +601,7 @@ static int analyse(struct scan_state *scan, const struct library *library, struc
         const struct lib_file *file = file_of_row(library, rows.rows[i]);
         if (!file)
             continue;
-        int failed = hash_file(scan->catalog, file, scan->progress, &why);
+        int failed = analyse_file(scan->catalog, file, true, scan->progress, &why);
         if (failed == ERR_CANCELLED)
             r = err_set(err, ERR_CANCELLED, "%s", why.text);
         else if (failed < 0)
@@ -619,7 +622,7 @@ int ops_hash_models(struct ops *ops, const struct library *library, const int *m
             const struct lib_file *file = &library->files[model->files[f]];
             bool there = file->state == FILE_PLAIN || file->state == FILE_KEPT;
             if (there && !file->hashed && !file->error)
-                r = hash_file(ops->catalog, file, progress, err);
+                r = analyse_file(ops->catalog, file, true, progress, err);
         }
     }
     return r;

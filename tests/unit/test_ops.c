@@ -803,6 +803,116 @@ static void scan__bad_files__are_told_and_the_rest_is_indexed(void **state)
     teardown(&p);
 }
 
+static void scan__folder_named_as_its_root__is_a_model_of_its_own(void **state)
+{
+    (void)state;
+    struct place p;
+    setup(&p);
+    AUTO_BUF struct buf one = test_model(BIG, 4, 0), two = test_model(BIG, 5, 0);
+    test_write_text(p.hub, "config.json", "{}");
+    test_write(p.hub, "m.safetensors", one.data, one.len);
+    test_write_text(p.hub, "hub/config.json", "{}");
+    test_write(p.hub, "hub/m.safetensors", two.data, two.len);
+    scan(&p);
+    assert_int_equal(p.library->model_count, 2);
+    assert_string_not_equal(p.library->models[0].id, p.library->models[1].id);
+    teardown(&p);
+}
+
+static void scan__sparse_giant__is_flagged_and_not_read(void **state)
+{
+    (void)state;
+    struct place p;
+    const char *flags[8];
+    setup(&p);
+    test_write_text(p.hub, "huge.bin", "x");
+    AUTO_FREE char *path = file_join(p.hub, "huge.bin");
+    assert_int_equal(truncate(path, (off_t)1 << 42), 0);
+    assert_int_equal(scan(&p), 0);
+    assert_int_equal(model_flags(&p.library->models[0], flags), 1);
+    assert_string_equal(flags[0], "sparse");
+    assert_true(p.library->disk < 1 << 20);
+    teardown(&p);
+}
+
+static void scan__shard_index_that_escapes__is_told_each_time(void **state)
+{
+    (void)state;
+    struct place p;
+    setup(&p);
+    AUTO_BUF struct buf weights = test_model(BIG, 4, 0);
+    test_write(p.hub, "m/model-00001-of-00002.safetensors", weights.data, weights.len);
+    test_write_text(p.hub, "m/model.safetensors.index.json",
+                    "{\"weight_map\":{\"a\":\"../../etc/passwd\"}}");
+    assert_int_equal(scan(&p), 1);
+    assert_int_equal(scan(&p), 1);
+    assert_true(p.library->models[0].flags & MODEL_MISSING);
+    teardown(&p);
+}
+
+static void plan__file_that_vanished__is_skipped_and_the_rest_planned(void **state)
+{
+    (void)state;
+    struct place p;
+    setup(&p);
+    AUTO_BUF struct buf one = test_model(BIG, 4, 0), two = test_model(BIG, 5, 0);
+    test_write(p.hub, "a.safetensors", one.data, one.len);
+    test_write(p.hub, "b.safetensors", two.data, two.len);
+    scan(&p);
+    AUTO_FREE char *path = file_join(p.hub, "a.safetensors");
+    assert_int_equal(unlink(path), 0);
+    int both[] = {0, 1};
+    struct plan *plan = plan_for(&p, both, 2, false);
+    size_t skipped = 0;
+    for (size_t i = 0; i < plan->file_count; i++)
+        skipped += plan->files[i].skip != NULL;
+    assert_int_equal(skipped, 1);
+    assert_true(plan->frees > 0);
+    plan_free(plan);
+    teardown(&p);
+}
+
+static void plan__plain_base_that_cannot_be_held__says_what_would_pay(void **state)
+{
+    (void)state;
+    struct place p;
+    setup(&p);
+    AUTO_BUF struct buf base = test_model(BIG, 1, 0), one = test_model(BIG, 1, 2);
+    test_write(p.hub, "base/model.safetensors", base.data, base.len);
+    test_write_text(p.hub, "base/config.json", "{}");
+    test_write(p.hub, "one/model.safetensors", one.data, one.len);
+    test_write_text(p.hub, "one/config.json", "{}");
+    test_write_text(p.hub, "one/README.md", "---\nbase_model: acme/base\n---\n");
+    scan(&p);
+    int model = find(&p, "one");
+    struct plan *alone = plan_for(&p, &model, 1, false), *with = plan_for(&p, &model, 1, true);
+    if (alone->models[0].how == BASE_NONE) { /* no clones on this file system */
+        assert_int_equal(alone->notes.count, 1);
+        assert_non_null(strstr(alone->notes.paths[0], "include"));
+    }
+    assert_int_equal(with->model_count, 2);
+    assert_int_equal(plan_model_of(with, model)->how, BASE_INCLUDED);
+    assert_true(with->frees > alone->frees);
+    plan_free(alone);
+    plan_free(with);
+    teardown(&p);
+}
+
+static void catalog__file_of_somebody_else__is_refused_and_left(void **state)
+{
+    (void)state;
+    struct catalog *catalog;
+    struct err err = {0};
+    char *dir = test_folder();
+    AUTO_FREE char *path = file_join(dir, "precious.txt");
+    test_write_text(dir, "precious.txt", "not a catalog");
+    assert_int_equal(catalog_open(path, &catalog, NULL, &err), ERR_REFUSED);
+    AUTO_BUF struct buf got = test_read(dir, "precious.txt");
+    assert_string_equal(got.data, "not a catalog");
+    assert_false(test_exists(dir, "precious.txt.corrupt"));
+    test_remove(dir);
+}
+
 static void scan__changed_file__is_indexed_anew(void **state)
 {
     (void)state;
@@ -937,6 +1047,12 @@ int main(void)
         cmocka_unit_test(compress__readonly__changes_nothing),
         cmocka_unit_test(compress__trailing_bytes_and_opaque_files__come_back),
         cmocka_unit_test(scan__bad_files__are_told_and_the_rest_is_indexed),
+        cmocka_unit_test(scan__folder_named_as_its_root__is_a_model_of_its_own),
+        cmocka_unit_test(scan__sparse_giant__is_flagged_and_not_read),
+        cmocka_unit_test(scan__shard_index_that_escapes__is_told_each_time),
+        cmocka_unit_test(plan__file_that_vanished__is_skipped_and_the_rest_planned),
+        cmocka_unit_test(plan__plain_base_that_cannot_be_held__says_what_would_pay),
+        cmocka_unit_test(catalog__file_of_somebody_else__is_refused_and_left),
         cmocka_unit_test(scan__changed_file__is_indexed_anew),
         cmocka_unit_test(scan__indexing__leaves_access_times),
         cmocka_unit_test(catalog__garbage_in_its_place__is_set_aside),

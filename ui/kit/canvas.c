@@ -80,10 +80,8 @@ int canvas_printf(struct canvas *canvas, int row, int column, int width, enum ro
                   const char *format, ...)
 {
     va_list args;
-    AUTO_FREE char *text = NULL;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        abort();
+    AUTO_FREE char *text = mem_vprintf(format, args);
     va_end(args);
     return canvas_put(canvas, row, column, width, role, text);
 }

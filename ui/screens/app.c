@@ -15,10 +15,8 @@ enum { LEAST_ROWS = 15, LEAST_COLUMNS = 60 };
 void app_say(struct app *app, bool bad, const char *format, ...)
 {
     va_list args;
-    AUTO_FREE char *text = NULL;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        abort();
+    AUTO_FREE char *text = mem_vprintf(format, args);
     va_end(args);
     free(app->message);
     app->message = text_safe(text);

@@ -20,7 +20,7 @@ static void describe_running(const struct session_job *job, struct buf *out)
     text_size(all, total);
     buf_str(out, phase ? phase : "starting");
     if (items > 1)
-        buf_printf(out, "  file %u/%u", item, items);
+        buf_printf(out, " %u/%u", item, items);
     if (!total)
         return;
     if (seconds > 0.5 && done) {
