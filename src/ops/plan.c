@@ -213,6 +213,27 @@ static int add_files(struct planner *p, struct err *err)
     return 0;
 }
 
+/* Names the models that are not planned but name a file that is. */
+static void note_sharers(struct planner *p)
+{
+    for (size_t f = 0; f < p->plan->file_count; f++) {
+        const struct plan_file *file = &p->plan->files[f];
+        if (file->skip || lib_file(p, file->file)->users < 2)
+            continue;
+        for (size_t m = 0; m < p->library->model_count; m++) {
+            const struct lib_model *model = &p->library->models[m];
+            bool names = false;
+            for (size_t i = 0; i < model->file_count; i++)
+                names |= model->files[i] == file->file;
+            if (!names || plan_model_of(p->plan, (int)m))
+                continue;
+            AUTO_FREE char *note = mem_printf(
+                "%s names the same file: it goes with it, and comes back with it", model->name);
+            path_list_add(&p->plan->notes, note);
+        }
+    }
+}
+
 /* Hashes what the plan needs to know the contents of: its files and those of their bases. */
 static int hash_needed(struct planner *p, struct progress *progress, struct err *err)
 {
@@ -685,6 +706,7 @@ int ops_plan(struct ops *ops, const struct library *library, const struct plan_r
         r = plan_files(&p, progress, err);
     if (r == 0) {
         settle_copies(&p);
+        note_sharers(&p);
         if (!request->keep)
             leave_incompressible(&p);
         sum_up(&p);

@@ -21,6 +21,7 @@
 #include <linux/ioprio.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -33,6 +34,7 @@ struct scan_state {
     struct path_list done; /* ids of the models put or seen by this scan */
     dev_t fs_dev;          /* the file system looked up last */
     uint64_t fsid;
+    bool no_atime; /* it keeps no access times */
 };
 
 static void add_problem(void *context, const char *path, const char *reason)
@@ -139,6 +141,8 @@ static uint64_t fsid_of(struct scan_state *scan, const struct found_file *file)
     if (scan->fs_dev != file->st.st_dev) {
         scan->fs_dev = file->st.st_dev;
         scan->fsid = index_fsid(file->path, file->st.st_dev);
+        struct statvfs vfs;
+        scan->no_atime = statvfs(file->path, &vfs) == 0 && vfs.f_flag & ST_NOATIME;
     }
     return scan->fsid;
 }
@@ -181,6 +185,8 @@ static int put_found(struct scan_state *scan, struct pending *pending,
         index_stat(&file, &found->st);
         file.fsid = now.fsid;
     }
+    if (scan->no_atime)
+        file.atime = 0;
     const struct stored_file *stored = stored_at(&scan->stored, found->path);
     bool held = stored && stored->state != FILE_PLAIN;
     file.key = key;

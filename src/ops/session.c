@@ -319,11 +319,12 @@ static void write_log(struct entry *entry)
         const struct done_model *m = &entry->report.models[i];
         text_size(size, m->size);
         text_size(stored, m->stored);
-        AUTO_FREE char *line = m->error    ? mem_printf("%s: %s", m->name, m->error)
-                               : m->stored ? mem_printf("%s: %zu files, %s -> %s, %.1f s", m->name,
-                                                        m->files, size, stored, m->seconds)
-                                           : mem_printf("%s: %zu files, %s, %.1f s", m->name,
-                                                        m->files, size, m->seconds);
+        AUTO_FREE char *line =
+            m->error    ? mem_printf("%s: %s", m->name, m->error)
+            : m->stored ? mem_printf("%s: %zu file%s, %s -> %s, %.1f s", m->name, m->files,
+                                     m->files == 1 ? "" : "s", size, stored, m->seconds)
+                        : mem_printf("%s: %zu file%s, %s, %.1f s", m->name, m->files,
+                                     m->files == 1 ? "" : "s", size, m->seconds);
         add_line(log, line);
         entry->shown.freed += m->freed;
     }

@@ -872,6 +872,32 @@ static void plan__file_that_vanished__is_skipped_and_the_rest_planned(void **sta
     teardown(&p);
 }
 
+static void compress__file_of_two_revisions__goes_and_comes_back_for_both(void **state)
+{
+    (void)state;
+    struct place p;
+    setup(&p);
+    AUTO_BUF struct buf weights = test_model(BIG, 4, 0);
+    AUTO_FREE char *blob = test_hub_model(p.hub, "a--x", &weights, NULL);
+    AUTO_FREE char *target = mem_printf("../../blobs/%s", file_base(blob));
+    test_link(p.hub,
+              "models--a--x/snapshots/00000000000000000000000000000000000000bb/m.safetensors",
+              target);
+    struct demo_sums before = sums_of(&p);
+    scan(&p);
+    int model = find(&p, "a/x");
+    struct plan *plan = plan_for(&p, &model, 1, false);
+    assert_non_null(strstr(plan->notes.paths[0], "a/x@0000000"));
+    plan_free(plan);
+    assert_int_equal(compress_one(&p, "a/x"), 0);
+    assert_int_equal(p.library->model_count, 2);
+    assert_int_equal(state_of(&p, "a/x@0000000"), MODEL_COMPRESSED);
+    assert_int_equal(decompress_one(&p, "a/x@0000000"), 0);
+    assert_int_equal(state_of(&p, "a/x"), MODEL_PLAIN);
+    assert_same(&p, &before);
+    teardown(&p);
+}
+
 static void plan__plain_base_that_cannot_be_held__says_what_would_pay(void **state)
 {
     (void)state;
@@ -1051,6 +1077,7 @@ int main(void)
         cmocka_unit_test(scan__sparse_giant__is_flagged_and_not_read),
         cmocka_unit_test(scan__shard_index_that_escapes__is_told_each_time),
         cmocka_unit_test(plan__file_that_vanished__is_skipped_and_the_rest_planned),
+        cmocka_unit_test(compress__file_of_two_revisions__goes_and_comes_back_for_both),
         cmocka_unit_test(plan__plain_base_that_cannot_be_held__says_what_would_pay),
         cmocka_unit_test(catalog__file_of_somebody_else__is_refused_and_left),
         cmocka_unit_test(scan__changed_file__is_indexed_anew),
