@@ -576,6 +576,7 @@ static void decompress__damaged_object__names_it_and_loses_nothing(void **state)
         assert_int_equal(stat(path, &st), 0);
         if (store_name_is_pack(names[i]))
             continue;
+        assert_int_equal(chmod(path, 0600), 0);
         AUTO_FD int fd = open(path, O_RDWR);
         char byte;
         assert_int_equal(pread(fd, &byte, 1, st.st_size / 2), 1);
