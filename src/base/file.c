@@ -155,6 +155,15 @@ int file_read_all(int dir, const char *path, size_t max, struct buf *buf, struct
     return 0;
 }
 
+int64_t file_nanoseconds(const struct timespec *time)
+{
+    int64_t ns;
+    if (__builtin_mul_overflow((int64_t)time->tv_sec, (int64_t)1000000000, &ns) ||
+        __builtin_add_overflow(ns, (int64_t)time->tv_nsec, &ns))
+        return time->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+    return ns;
+}
+
 int file_sync_dir(int dir, struct err *err)
 {
     if (fsync(dir) < 0 && errno != EINVAL && errno != EROFS)

@@ -45,6 +45,9 @@ int file_read_all(int dir, const char *path, size_t max, struct buf *buf, struct
 int file_replace(int dir, const char *name, const void *data, size_t n, mode_t mode,
                  struct err *err);
 
+/* Nanoseconds since 1970; times that do not fit come out as INT64_MAX or INT64_MIN. */
+int64_t file_nanoseconds(const struct timespec *time);
+
 /* fsync of a directory. */
 int file_sync_dir(int dir, struct err *err);
 

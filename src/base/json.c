@@ -72,14 +72,6 @@ bool js_is_object(const js *value)
     return json_is_object(value);
 }
 
-void js_each(const js *object, void (*fn)(void *context, const char *key, const js *value),
-             void *context)
-{
-    const char *key;
-    js *value;
-    json_object_foreach((js *)object, key, value) fn(context, key, value);
-}
-
 js *js_object(void)
 {
     return json_object();

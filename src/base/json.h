@@ -30,8 +30,6 @@ size_t js_count(const js *array);
 js *js_at(const js *array, size_t i);
 int64_t js_int(const js *value, int64_t otherwise);
 bool js_is_object(const js *value);
-void js_each(const js *object, void (*fn)(void *context, const char *key, const js *value),
-             void *context);
 
 /* Building. Every js_put and js_push takes over the value that it is given. */
 js *js_object(void);

@@ -37,6 +37,8 @@ static int begin(struct cli *cli, struct work *work)
         return err_set(&work->err, ERR_USAGE, "which model? (or --all)");
     if (all && cli->arg_count)
         return err_set(&work->err, ERR_USAGE, "either models or --all");
+    /* What another run did, or left half done, must be known before anything is planned. */
+    ops_refresh(cli->ops);
     int r = cli_library(cli, &work->library, &work->err);
     if (r == 0)
         r = cli_models(cli, work->library, all, &work->models, &work->count, &work->err);

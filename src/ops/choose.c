@@ -42,11 +42,6 @@ void chooser_free(struct chooser *chooser)
     free(chooser);
 }
 
-struct content_work *chooser_work(struct chooser *chooser)
-{
-    return chooser->work;
-}
-
 int bytes_read(const struct bytes_at *at, uint64_t offset, uint8_t *dst, size_t n,
                struct content_work *work, struct err *err)
 {

@@ -26,7 +26,6 @@ struct choice {
 struct chooser;
 struct chooser *chooser_new(void);
 void chooser_free(struct chooser *chooser); /* accepts NULL */
-struct content_work *chooser_work(struct chooser *chooser);
 
 /* base may be NULL. The positions of the samples depend on the length alone. */
 int choose(struct chooser *chooser, enum dtype dtype, uint64_t bytes, const struct bytes_at *raw,

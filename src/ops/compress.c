@@ -249,7 +249,7 @@ static bool is_known(const struct work *work, const struct hash128 *id)
     case CONTENT_PACK:
         return true;
     case CONTENT_HELD:
-        return store_held_elsewhere(work->run->store, id, work->st.st_dev, work->st.st_ino);
+        return store_held_elsewhere(work->run->store, id, work->file->path, &work->st);
     default:
         return false;
     }
@@ -363,6 +363,7 @@ static int compare_file(struct work *work, struct err *err)
     struct store *store = work->run->store;
     int r = store_put_manifest(store, &work->manifest, err);
     progress_phase(work->run->progress, "comparing");
+    store_prefer_objects(store, true);
     for (size_t i = 0; i < work->manifest.range_count && r == 0; i++) {
         bool reseeded = false;
         r = compare_range(work, i, err);
@@ -374,6 +375,7 @@ static int compare_file(struct work *work, struct err *err)
         if (r == 0 && reseeded)
             r = store_put_manifest(store, &work->manifest, err);
     }
+    store_prefer_objects(store, false);
     return r;
 }
 
@@ -490,7 +492,7 @@ static int add_links(struct work *work, struct err *err)
         link->target = arena_strdup(&m->arena, links.links[i].target);
         struct stat st;
         if (lstat(path, &st) == 0)
-            link->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+            link->mtime_ns = file_nanoseconds(&st.st_mtim);
     }
     hub_links_release(&links);
     return r;
@@ -517,7 +519,7 @@ static int begin_file(struct work *work, struct err *err)
     m->time = time(NULL);
     m->freed = work->st.st_nlink > 1 + allowed ? 0 : (uint64_t)work->st.st_blocks * 512;
     AUTO_FREE char *note = store_note_path(m);
-    m->note = strcmp(work->model->source, "hf") != 0 && access(note, F_OK) < 0 && errno == ENOENT;
+    m->note = strcmp(work->model->source, "hf") != 0 && lstat(note, &held) < 0 && errno == ENOENT;
     r = meta_read(work->fd, m, err);
     if (r == 0)
         r = meta_can_restore(m, err);
@@ -582,8 +584,9 @@ static int compress_file(struct run *run, const struct plan_file *plan, struct m
     if (r == 0)
         r = run->keep ? store_set_state(run->store, work.manifest.fid, MANIFEST_KEPT, err)
                       : remove_original(&work, err);
-    /* Only while the original is in its place may what is stored of it go. */
-    if (r < 0 && begun && still_ours(&work, work.manifest.path))
+    /* Only while the original and its links are in place may what is stored of it go. */
+    if (r < 0 && begun && still_ours(&work, work.manifest.path) &&
+        store_restore_links(&work.manifest, NULL) == 0)
         (void)store_drop_manifest(run->store, work.manifest.fid, NULL);
     if (r < 0 && begun)
         store_forget(run->store);

@@ -100,49 +100,52 @@ static int sync_parent(const char *path, struct err *err)
     return dir < 0 ? dir : file_sync_dir(dir, err);
 }
 
+/* The file is in its place: links, note, and the end of its manifest. */
+static int finish_restore(struct restore *run, const struct manifest *m, struct err *err)
+{
+    struct gc_report gc;
+    AUTO_FREE char *fid = mem_strdup(m->fid);
+    int r = sync_parent(m->path, err);
+    if (r == 0)
+        r = store_restore_links(m, err);
+    if (r < 0)
+        return r;
+    store_remove_note(m);
+    r = store_drop_manifest(run->store, fid, err);
+    return r < 0 ? r : store_gc(run->store, false, &gc, err);
+}
+
 /* Puts a file back in its place and forgets its manifest. */
 static int restore_file(struct restore *run, const char *fid, struct err *err)
 {
     const struct manifest *m = store_find(run->store, fid);
-    struct gc_report gc;
     struct stat st;
     if (!m)
         return 0; /* the recovery at opening found it in its place */
-    if (m->state == MANIFEST_KEPT && store_is_back(m)) {
-        int r = store_drop_manifest(run->store, fid, err);
-        return r < 0 ? r : store_gc(run->store, false, &gc, err);
-    }
     AUTO_FREE char *aside = store_restore_path(m), *folder = file_dir(m->path);
-    AUTO_FREE char *path = mem_strdup(m->path);
     if (stat(folder, &st) < 0)
         return err_set(err, ERR_NOTFOUND,
                        "%s: its folder is gone; tare decompress --to DIR writes a copy", m->path);
     if (lstat(m->path, &st) == 0)
-        return err_set(err, ERR_EXISTS,
-                       "%s: a different file is in its place; tare decompress --to DIR writes a "
-                       "copy elsewhere",
-                       m->path);
+        return store_is_back(m)
+                   ? finish_restore(run, m, err)
+                   : err_set(err, ERR_EXISTS,
+                             "%s: a different file is in its place; tare decompress --to DIR "
+                             "writes a copy elsewhere",
+                             m->path);
     int r = check_space(folder, m->size, err);
     if (r == 0)
         r = store_set_state(run->store, fid, MANIFEST_RESTORING, err);
     if (r == 0)
         r = write_aside(run, m, aside, false, err);
-    if (r == 0 && renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
-        r = err_sys(err, "%s", path);
+    if (r == 0 && renameat2(AT_FDCWD, aside, AT_FDCWD, m->path, RENAME_NOREPLACE) < 0) {
+        r = err_sys(err, "%s", m->path);
         (void)unlink(aside);
     }
-    if (r < 0) {
-        (void)store_set_state(run->store, fid, MANIFEST_STORED, NULL);
-        return r;
-    }
-    r = sync_parent(path, err);
     if (r == 0)
-        r = store_restore_links(m, err);
-    if (r == 0)
-        store_remove_note(m);
-    if (r == 0)
-        r = store_drop_manifest(run->store, fid, err);
-    return r < 0 ? r : store_gc(run->store, false, &gc, err);
+        return finish_restore(run, m, err);
+    (void)store_set_state(run->store, fid, MANIFEST_STORED, NULL);
+    return r;
 }
 
 /* Writes a copy below a folder: DIR/model/file. The store stays as it is. */

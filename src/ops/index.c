@@ -29,18 +29,13 @@ void index_key(char dst[40], uint64_t fsid, uint64_t ino)
     snprintf(dst, 40, "%llx:%llx", (unsigned long long)fsid, (unsigned long long)ino);
 }
 
-static int64_t nanoseconds(const struct timespec *t)
-{
-    return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
-}
-
 void index_stat(struct catalog_file *file, const struct stat *st)
 {
     file->ino = st->st_ino;
     file->size = (uint64_t)st->st_size;
     file->disk = (uint64_t)st->st_blocks * 512;
-    file->mtime_ns = nanoseconds(&st->st_mtim);
-    file->ctime_ns = nanoseconds(&st->st_ctim);
+    file->mtime_ns = file_nanoseconds(&st->st_mtim);
+    file->ctime_ns = file_nanoseconds(&st->st_ctim);
     file->atime = st->st_atim.tv_sec;
     file->links = (uint32_t)st->st_nlink;
     file->flags &= ~(unsigned)FILE_SPARSE;

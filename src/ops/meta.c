@@ -10,11 +10,6 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-static int64_t nanoseconds(const struct timespec *t)
-{
-    return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
-}
-
 static struct timespec timespec_of(int64_t ns)
 {
     int64_t rest = (ns % 1000000000 + 1000000000) % 1000000000; /* times before 1970, too */
@@ -29,8 +24,8 @@ void meta_describe(struct manifest *m, const char *path, const struct stat *st)
     m->mode = st->st_mode & 07777;
     m->uid = st->st_uid;
     m->gid = st->st_gid;
-    m->mtime_ns = nanoseconds(&st->st_mtim);
-    m->atime_ns = nanoseconds(&st->st_atim);
+    m->mtime_ns = file_nanoseconds(&st->st_mtim);
+    m->atime_ns = file_nanoseconds(&st->st_atim);
     buf_printf(&text, "%s\n%llu %llu %lld %lld", path, (unsigned long long)st->st_dev,
                (unsigned long long)st->st_ino, (long long)st->st_size, (long long)m->mtime_ns);
     struct hash128 id = hash128_of(text.data, text.len);
@@ -86,6 +81,8 @@ int meta_can_restore(const struct manifest *m, struct err *err)
                 strcmp(m->xattrs[i].name, "security.selinux") != 0)
                 return err_set(err, ERR_REFUSED, "its attribute %s could not be given back",
                                m->xattrs[i].name);
+    if (m->mtime_ns == INT64_MAX || m->mtime_ns == INT64_MIN)
+        return err_set(err, ERR_REFUSED, "its time is out of range: it could not be given back");
     if (access(dir, W_OK | X_OK) < 0)
         return err_sys(err, "%s", dir);
     return 0;

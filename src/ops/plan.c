@@ -372,7 +372,7 @@ static int decide(struct planner *p, struct plan_file *file, struct plan_range *
         enum content_kind kind = store_has(store, &range->id);
         known = kind == CONTENT_OBJECT || kind == CONTENT_PACK ||
                 (kind == CONTENT_HELD && fstat(raw.fd, &st) == 0 &&
-                 store_held_elsewhere(store, &range->id, st.st_dev, st.st_ino));
+                 store_held_elsewhere(store, &range->id, lib_file(p, file->file)->path, &st));
     }
     range->reference = known;
     if (known)

@@ -24,7 +24,7 @@ static enum file_state state_of(const struct manifest *m)
         return stat(dir, &st) < 0 ? FILE_GONE : FILE_STORED;
     }
     bool same = S_ISREG(st.st_mode) && (uint64_t)st.st_size == m->size &&
-                (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec == m->mtime_ns;
+                file_nanoseconds(&st.st_mtim) == m->mtime_ns;
     if (!same)
         return FILE_CHANGED;
     return m->state == MANIFEST_KEPT ? FILE_KEPT : FILE_PLAIN;

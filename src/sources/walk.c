@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "model/names.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -78,7 +79,8 @@ int names_read(int dir, struct names *ret, struct err *err)
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     if (!stream)
         return err_sys(err, "reading a folder");
-    for (struct dirent *entry; (entry = readdir(stream));) {
+    int number;
+    for (struct dirent *entry; errno = 0, entry = readdir(stream), number = errno, entry;) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
             continue;
         unsigned char type = entry->d_type;
@@ -89,6 +91,11 @@ int names_read(int dir, struct names *ret, struct err *err)
         *added = (struct name_entry){mem_strdup(entry->d_name), type};
     }
     closedir(stream);
+    if (number) { /* a part of a listing would pass for the whole */
+        names_release(ret);
+        errno = number;
+        return err_sys(err, "reading a folder");
+    }
     if (ret->count)
         qsort(ret->entries, ret->count, sizeof *ret->entries, entry_order);
     return 0;

@@ -112,6 +112,10 @@ static int open_at(struct store *store, const struct hash128 *id, bool as_base,
     if (!map_get(&store->places, id, &place))
         return err_set(err, ERR_DAMAGED, "%s %s is missing from the store",
                        as_base ? "the base" : "object", hex);
+    uint64_t held;
+    if (!store->prefer_objects && map_get(&store->held_ids, id, &held) &&
+        open_held(store, held, content, NULL) == 0)
+        return 0;
     if (place_kind(place) == CONTENT_HELD)
         return open_held(store, place_index(place), content, err);
     bool packed = place_kind(place) == CONTENT_PACK;

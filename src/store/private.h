@@ -33,6 +33,7 @@ struct store {
     struct unpublished *unpublished;
     size_t unpublished_count, unpublished_cap;
     uint64_t next_tmp;
+    bool prefer_objects; /* over held files, see store_prefer_objects */
     bool broken;         /* the index could not be read again: nothing may be removed */
     struct object *pack; /* opened last: its small tensors are asked for one after the other */
     struct hash128 pack_id;

@@ -86,8 +86,11 @@ static int check_format(struct store *store, struct err *err)
     int version = 0;
     int r = file_read_all(store->dir, "format", 4096, &text, err);
     if (r == ERR_NOTFOUND && store->mode == STORE_WRITE) {
-        if (unlinkat(store->dir, "files", AT_REMOVEDIR) < 0 && errno != ENOENT)
-            return err_set(err, ERR_DAMAGED, "%s: its format file is missing", store->path);
+        /* Only an empty folder becomes a store: rmdir refuses what holds anything. */
+        static const char *const parts[] = {"objects", "held", "files"};
+        for (size_t i = 0; i < COUNT_OF(parts); i++)
+            if (unlinkat(store->dir, parts[i], AT_REMOVEDIR) < 0 && errno != ENOENT)
+                return err_set(err, ERR_DAMAGED, "%s: its format file is missing", store->path);
         return make_parts(store, err);
     }
     if (r < 0)
@@ -523,14 +526,22 @@ bool store_is_base(const struct store *store, const struct hash128 *id)
     return map_has(&store->bases, id);
 }
 
-bool store_held_elsewhere(const struct store *store, const struct hash128 *id, dev_t dev, ino_t ino)
+bool store_held_elsewhere(const struct store *store, const struct hash128 *id, const char *path,
+                          const struct stat *own)
 {
     uint64_t at;
     struct stat st;
-    return map_get(&store->held_ids, id, &at) &&
-           fstatat(store->held_dir, store->held[at >> 32].manifest.fid, &st, AT_SYMLINK_NOFOLLOW) ==
-               0 &&
-           (st.st_dev != dev || st.st_ino != ino);
+    if (!map_get(&store->held_ids, id, &at))
+        return false;
+    const struct manifest *held = &store->held[at >> 32].manifest;
+    return strcmp(held->path, path) != 0 &&
+           fstatat(store->held_dir, held->fid, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           (st.st_dev != own->st_dev || st.st_ino != own->st_ino);
+}
+
+void store_prefer_objects(struct store *store, bool on)
+{
+    store->prefer_objects = on;
 }
 
 bool store_holds(const struct store *store, dev_t dev, ino_t ino)

@@ -60,10 +60,14 @@ bool store_is_delta(const struct store *store, const struct hash128 *id);
 struct hash128 store_base_of(const struct store *store, const struct hash128 *id);
 /* Whether some object is a delta against this id. */
 bool store_is_base(const struct store *store, const struct hash128 *id);
-/* Whether the id is held in a file other than the one with this inode. */
-bool store_held_elsewhere(const struct store *store, const struct hash128 *id, dev_t dev,
-                          ino_t ino);
-
+/* Whether the id is held in a file other than this one: a link or a clone of itself is no other. */
+bool store_held_elsewhere(const struct store *store, const struct hash128 *id, const char *path,
+                          const struct stat *own);
+/*
+ * What is held is read from the held file even where an object of the same id exists, which may
+ * not have been compared yet. While a file is compared, its objects must be read: on.
+ */
+void store_prefer_objects(struct store *store, bool on);
 /* Whether this inode is held: one of its hard links is the store's. */
 bool store_holds(const struct store *store, dev_t dev, ino_t ino);
 

@@ -147,6 +147,25 @@ static size_t damage_count(struct place *place)
     return count;
 }
 
+/* Puts an object into the store that claims an id and holds other bytes. */
+static void plant_object(struct place *p, const struct hash128 *id, uint64_t bytes)
+{
+    struct store *store;
+    struct object_writer *writer;
+    struct object_entry entry = {.id = *id, .bytes = bytes, .dtype = DTYPE_BF16};
+    AUTO_FREE uint8_t *zeros = mem_zalloc(bytes);
+    uint64_t size = 0;
+    assert_int_equal(store_open(p->store, STORE_WRITE, "test", &store, NULL, NULL), 0);
+    assert_int_equal(store_object_new(store, &entry, 1, &writer, NULL), 0);
+    assert_int_equal(object_writer_add(writer, CODEC_RAW, zeros, (uint32_t)bytes, (uint32_t)bytes,
+                                       hash64_of(zeros, bytes), NULL),
+                     0);
+    assert_int_equal(store_object_finish(writer, &size, NULL), 0);
+    object_writer_free(writer);
+    assert_int_equal(store_publish(store, NULL), 0);
+    store_close(store);
+}
+
 /* acme/base and two fine-tunes of it. Returns the base's blob below hub: free it. */
 static char *add_family(struct place *place)
 {
@@ -449,6 +468,9 @@ static void store__folder_of_manifests_missing__is_damage_not_emptiness(void **s
     AUTO_FREE char *objects = file_join(p.store, "objects");
     assert_int_equal(rename(files, away), 0);
     assert_int_equal(store_open(p.store, STORE_WRITE, "test", &store, NULL, NULL), ERR_DAMAGED);
+    AUTO_FREE char *format = file_join(p.store, "format");
+    assert_int_equal(unlink(format), 0); /* nor with its format file gone, too */
+    assert_int_equal(store_open(p.store, STORE_WRITE, "test", &store, NULL, NULL), ERR_DAMAGED);
     assert_int_equal(demo_sum(objects, &left, NULL), 0);
     assert_true(left.files > 0);
     teardown(&p);
@@ -690,7 +712,7 @@ static void store__same_id_other_bytes__is_stored_under_the_next_seed(void **sta
     (void)state;
     struct place p;
     setup(&p);
-    AUTO_BUF struct buf weights = test_model(BIG, 4, 0), other = test_model(BIG, 8, 0);
+    AUTO_BUF struct buf weights = test_model(BIG, 4, 0);
     test_write(p.hub, "a.safetensors", weights.data, weights.len);
     scan(&p);
     /* An object that claims the id of a's large tensor and holds other bytes; a kept manifest
@@ -698,20 +720,10 @@ static void store__same_id_other_bytes__is_stored_under_the_next_seed(void **sta
     struct catalog_tensors tensors;
     assert_int_equal(catalog_tensors(p.ops->catalog, p.library->files[0].row, &tensors, NULL), 0);
     struct hash128 id = tensors.ids[0];
-    uint64_t bytes = tensors.layout.tensors[0].bytes, size = 0;
+    uint64_t bytes = tensors.layout.tensors[0].bytes;
     catalog_tensors_release(&tensors);
     struct store *store;
-    struct object_writer *writer;
-    struct object_entry entry = {.id = id, .bytes = bytes, .dtype = DTYPE_BF16};
     assert_int_equal(store_open(p.store, STORE_WRITE, "test", &store, NULL, NULL), 0);
-    assert_int_equal(store_object_new(store, &entry, 1, &writer, NULL), 0);
-    const uint8_t *data = (const uint8_t *)other.data + (other.len - bytes - 512);
-    assert_int_equal(object_writer_add(writer, CODEC_RAW, data, (uint32_t)bytes, (uint32_t)bytes,
-                                       hash64_of(data, bytes), NULL),
-                     0);
-    assert_int_equal(store_object_finish(writer, &size, NULL), 0);
-    object_writer_free(writer);
-    assert_int_equal(store_publish(store, NULL), 0);
     struct manifest m = {.fid = "000102030405060708090a0b0c0d0e0f",
                          .state = MANIFEST_KEPT,
                          .path = "/nowhere/x",
@@ -723,6 +735,7 @@ static void store__same_id_other_bytes__is_stored_under_the_next_seed(void **sta
     m.range_count = 1;
     assert_int_equal(store_put_manifest(store, &m, NULL), 0);
     store_close(store);
+    plant_object(&p, &id, bytes);
     assert_int_equal(compress_one(&p, "a.safetensors"), 0);
     assert_int_equal(decompress_one(&p, "a.safetensors"), 0);
     AUTO_BUF struct buf got = test_read(p.hub, "a.safetensors");
@@ -895,6 +908,26 @@ static void compress__file_of_two_revisions__goes_and_comes_back_for_both(void *
     assert_int_equal(state_of(&p, "a/x@0000000"), MODEL_COMPRESSED);
     assert_int_equal(decompress_one(&p, "a/x@0000000"), 0);
     assert_int_equal(state_of(&p, "a/x"), MODEL_PLAIN);
+    assert_same(&p, &before);
+    teardown(&p);
+}
+
+static void decompress__uncompared_object_beside_a_held_base__is_not_trusted(void **state)
+{
+    (void)state;
+    struct place p;
+    setup(&p);
+    free(add_family(&p));
+    struct demo_sums before = sums_of(&p);
+    scan(&p);
+    assert_int_equal(compress_one(&p, "acme/one"), 0);
+    struct catalog_tensors tensors;
+    const struct lib_model *base = &p.library->models[find(&p, "acme/base")];
+    assert_int_equal(
+        catalog_tensors(p.ops->catalog, p.library->files[base->files[0]].row, &tensors, NULL), 0);
+    plant_object(&p, &tensors.ids[0], tensors.layout.tensors[0].bytes);
+    catalog_tensors_release(&tensors);
+    assert_int_equal(decompress_one(&p, "acme/one"), 0);
     assert_same(&p, &before);
     teardown(&p);
 }
@@ -1079,6 +1112,7 @@ int main(void)
         cmocka_unit_test(scan__shard_index_that_escapes__is_told_each_time),
         cmocka_unit_test(plan__file_that_vanished__is_skipped_and_the_rest_planned),
         cmocka_unit_test(compress__file_of_two_revisions__goes_and_comes_back_for_both),
+        cmocka_unit_test(decompress__uncompared_object_beside_a_held_base__is_not_trusted),
         cmocka_unit_test(plan__plain_base_that_cannot_be_held__says_what_would_pay),
         cmocka_unit_test(catalog__file_of_somebody_else__is_refused_and_left),
         cmocka_unit_test(scan__changed_file__is_indexed_anew),

@@ -72,11 +72,6 @@ void term_close(void)
     screen = NULL;
 }
 
-bool term_has_colours(void)
-{
-    return colours;
-}
-
 void term_size(int *ret_rows, int *ret_columns)
 {
     getmaxyx(stdscr, *ret_rows, *ret_columns);

@@ -10,8 +10,6 @@
 int term_open(enum scheme scheme, struct err *err);
 /* Gives it back as it was. Harmless when it is not open. */
 void term_close(void);
-/* Whether colours can be shown (and are wanted: NO_COLOR). */
-bool term_has_colours(void);
 void term_size(int *ret_rows, int *ret_columns);
 /* Shows the canvas; only what changed goes over the line. */
 void term_show(const struct canvas *canvas);
