@@ -33,6 +33,9 @@ enum statement {
     FILE_CONTENT,
     FILE_SKETCH,
     FILE_SAMPLE,
+    FILE_TWIN,
+    TENSORS_COPY,
+    CONTENT_COPY,
     FILES_UNHASHED,
     FILES_UNSKETCHED,
     FILE_LAYOUT,
@@ -88,6 +91,14 @@ static const char *const statements[STATEMENT_COUNT] = {
     [FILE_CONTENT] = "UPDATE files SET content = ?2 WHERE row = ?1",
     [FILE_SKETCH] = "UPDATE files SET sketch = ?2 WHERE row = ?1",
     [FILE_SAMPLE] = "UPDATE files SET sample = ?2 WHERE row = ?1",
+    [FILE_TWIN] = "SELECT g.row FROM files f JOIN files g ON g.digest = f.digest"
+                  " AND g.size = f.size AND g.tensors = f.tensors AND g.header = f.header"
+                  " WHERE f.row = ?1 AND g.row <> ?1 AND length(f.digest) = 64"
+                  " AND g.content IS NOT NULL LIMIT 1",
+    [TENSORS_COPY] = "UPDATE tensors SET id = (SELECT t.id FROM tensors t WHERE t.file = ?2"
+                     " AND t.idx = tensors.idx) WHERE file = ?1",
+    [CONTENT_COPY] = "UPDATE files SET content = (SELECT g.content FROM files g WHERE g.row = ?2)"
+                     " WHERE row = ?1",
     /* First what another file's sketch equals: likely copies; then by size. */
     [FILES_UNHASHED] =
         "SELECT row FROM files f WHERE content IS NULL AND state IN (0, 2) AND error IS NULL"
@@ -607,6 +618,35 @@ int catalog_put_hashes(struct catalog *catalog, int64_t row, const struct hash12
     for (size_t i = 0; i < count && r == 0; i++)
         r = put_blob(catalog, TENSOR_HASH, row, (int64_t)i, &ids[i], sizeof ids[i], err);
     return r < 0 ? r : put_blob(catalog, FILE_CONTENT, row, -1, content, sizeof *content, err);
+}
+
+static int copy_from(struct catalog *catalog, enum statement which, int64_t row, int64_t twin,
+                     struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, which);
+    if (st) {
+        sqlite3_bind_int64(st, 1, row);
+        sqlite3_bind_int64(st, 2, twin);
+    }
+    return run(catalog, st, err);
+}
+
+int catalog_copy_hashes(struct catalog *catalog, int64_t row, bool *ret, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, FILE_TWIN);
+    *ret = false;
+    if (st)
+        sqlite3_bind_int64(st, 1, row);
+    int r = step(catalog, st, err);
+    if (r <= 0)
+        return r;
+    int64_t twin = sqlite3_column_int64(st, 0);
+    sqlite3_reset(st);
+    r = copy_from(catalog, TENSORS_COPY, row, twin, err);
+    if (r == 0)
+        r = copy_from(catalog, CONTENT_COPY, row, twin, err);
+    *ret = r == 0;
+    return r;
 }
 
 int catalog_put_sketches(struct catalog *catalog, int64_t row,

@@ -67,6 +67,11 @@ int catalog_put_file(struct catalog *catalog, struct catalog_file *file,
 /* What hashing a file found: its content id, and one id for each of its tensors. */
 int catalog_put_hashes(struct catalog *catalog, int64_t row, const struct hash128 *content,
                        const struct hash128 *ids, size_t count, struct err *err);
+/*
+ * Copies the hashes of a hashed file of the same name-given digest, size and number of tensors,
+ * if there is one: *ret tells. The digest is a claim; whoever relies on the bytes reads them.
+ */
+int catalog_copy_hashes(struct catalog *catalog, int64_t row, bool *ret, struct err *err);
 /* count sketches of each bytes in a row, behind them the sketch of the whole file; and a hash of
  * all of it, by which the file is known again when only its ctime has changed. */
 struct catalog_sketches {

@@ -67,12 +67,13 @@ void plan_text(const struct library *library, const struct plan *plan, struct bu
         if (files)
             add_model(library, m, width, files, out);
     }
-    char frees[16], needed[16], free_now[16], size[16], time[32];
+    char frees[16], needed[16], free_now[16], size[16], time[32], back_time[32];
     text_size(frees, (uint64_t)MAX(plan->frees, 0));
     text_size(needed, plan->needed);
     text_size(free_now, plan->free);
     text_size(size, back);
     text_duration(time, plan->seconds);
+    text_duration(back_time, plan->seconds / 2); /* decoding takes about half of it */
     if (plan->frees > 0)
         buf_printf(out, "  frees about %s    needs %s while working (%s there)    about %s\n",
                    frees, needed, free_now, time);
@@ -80,9 +81,9 @@ void plan_text(const struct library *library, const struct plan *plan, struct bu
         buf_str(out, "  frees nothing: nothing will be done\n");
     if (stored)
         buf_printf(out,
-                   "  to get them back: %s free\n"
+                   "  to get them back: %s free, about %s\n"
                    "  until then: offline loads fail, online loads download %s again\n",
-                   size, size);
+                   size, back_time, size);
     add_skipped(library, plan, out);
     for (size_t i = 0; i < plan->notes.count; i++) {
         AUTO_FREE char *note = text_safe(plan->notes.paths[i]);

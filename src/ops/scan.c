@@ -558,12 +558,23 @@ static int hash_file(struct catalog *catalog, const struct lib_file *file,
                                    err);
 }
 
+static int copy_hashes(struct catalog *catalog, int64_t row, bool *ret, struct err *err)
+{
+    int r = catalog_begin(catalog, err);
+    return r < 0 ? r : end_transaction(catalog, catalog_copy_hashes(catalog, row, ret, err), err);
+}
+
 /* Reads one file for its hashes, or for its sketches alone, and keeps them. */
 static int analyse_file(struct catalog *catalog, const struct lib_file *file, bool hash,
                         struct progress *progress, struct err *err)
 {
     struct catalog_tensors tensors;
-    int r = catalog_tensors(catalog, file->row, &tensors, err);
+    bool copied = false;
+    /* A cache that names files by their digest shows equal ones before a byte is read. */
+    int r = hash && file->digest ? copy_hashes(catalog, file->row, &copied, err) : 0;
+    if (r < 0 || copied)
+        return r;
+    r = catalog_tensors(catalog, file->row, &tensors, err);
     if (r < 0)
         return r;
     AUTO_FD int fd = open_indexed(file, err);

@@ -349,6 +349,8 @@ static void compress__equal_files_in_two_repos__are_stored_once(void **state)
     free(test_hub_model(p.hub, "a--x", &weights, NULL));
     free(test_hub_model(p.hub, "b--y", &weights, NULL));
     scan(&p);
+    assert_true(p.library->files[1].hashed);
+    assert_true(hash128_equal(&p.library->files[0].content, &p.library->files[1].content));
     int both[] = {0, 1};
     assert_int_equal(compress(&p, both, 2, false), 0);
     uint64_t stored[2] = {p.library->models[0].stored, p.library->models[1].stored};
