@@ -6,8 +6,10 @@
 #include "store/store.h"
 
 #include "base/file.h"
+#include "base/text.h"
 #include "store/private.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -138,10 +140,25 @@ static enum verdict recover_one(const struct manifest *m, struct buf *notes)
     return KEEP;
 }
 
+/* What a file_replace leaves that died on the way: ".NAME.tmp". The lock is ours. */
+static void remove_temporaries(int folder)
+{
+    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    for (struct dirent *entry; stream && (entry = readdir(stream));)
+        if (entry->d_name[0] == '.' && text_ends_with(entry->d_name, ".tmp"))
+            (void)unlinkat(folder, entry->d_name, 0);
+    if (stream)
+        closedir(stream);
+}
+
 int store_recover(struct store *store, struct buf *notes, struct err *err)
 {
     struct gc_report report;
     int r = file_remove_below(store->tmp, err);
+    remove_temporaries(store->files);
+    remove_temporaries(store->held_dir);
+    remove_temporaries(store->dir);
     bool dropped = false;
     for (size_t i = store->manifest_count; i-- > 0 && r == 0;) {
         if (recover_one(&store->manifests[i], notes) == DROP) {

@@ -32,4 +32,5 @@ done
 tare decompress --all --yes >/dev/null || true
 tare gc >/dev/null
 [ "$before" = "$(state)" ] || { state >"$dir/now"; echo "$before" | diff - "$dir/now" >&2 || true; fail "something is lost or changed"; }
-[ -z "$(find "$dir/s/objects" "$dir/s/files" "$dir/s/held" -type f)" ] || fail "the store is not empty"
+left=$(find "$dir/s/objects" "$dir/s/files" "$dir/s/held" -type f)
+[ -z "$left" ] || fail "the store is not empty: $left"
