@@ -91,11 +91,12 @@ static int open_held(struct store *store, uint64_t at, struct content *content, 
     const struct manifest *m = &store->held[at >> 32].manifest;
     const struct manifest_range *range = &m->ranges[at & 0xffffffff];
     struct stat st;
-    content->held = file_open_regular(store->held_dir, m->fid, &st, err);
-    if (content->held < 0)
-        return content->held;
+    AUTO_FD int fd = file_open_regular(store->held_dir, m->fid, &st, err);
+    if (fd < 0)
+        return fd;
     if ((uint64_t)st.st_size != m->size)
         return err_set(err, ERR_DAMAGED, "the held base %s was changed in its place", m->path);
+    content->held = TAKE_FD(fd);
     content->offset = range->offset;
     content->bytes = range->bytes;
     content->dtype = range->dtype;

@@ -147,18 +147,21 @@ static size_t damage_count(struct place *place)
     return count;
 }
 
-/* Puts an object into the store that claims an id and holds other bytes. */
-static void plant_object(struct place *p, const struct hash128 *id, uint64_t bytes)
+/* Puts an object into the store that claims an id and holds these bytes; NULL: zeros. */
+static void plant_object(struct place *p, const struct hash128 *id, uint64_t bytes,
+                         const void *data)
 {
     struct store *store;
     struct object_writer *writer;
     struct object_entry entry = {.id = *id, .bytes = bytes, .dtype = DTYPE_BF16};
-    AUTO_FREE uint8_t *zeros = mem_zalloc(bytes);
+    AUTO_FREE uint8_t *raw = mem_zalloc(bytes);
     uint64_t size = 0;
+    if (data)
+        memcpy(raw, data, bytes);
     assert_int_equal(store_open(p->store, STORE_WRITE, "test", &store, NULL, NULL), 0);
     assert_int_equal(store_object_new(store, &entry, 1, &writer, NULL), 0);
-    assert_int_equal(object_writer_add(writer, CODEC_RAW, zeros, (uint32_t)bytes, (uint32_t)bytes,
-                                       hash64_of(zeros, bytes), NULL),
+    assert_int_equal(object_writer_add(writer, CODEC_RAW, raw, (uint32_t)bytes, (uint32_t)bytes,
+                                       hash64_of(raw, bytes), NULL),
                      0);
     assert_int_equal(store_object_finish(writer, &size, NULL), 0);
     object_writer_free(writer);
@@ -737,7 +740,7 @@ static void store__same_id_other_bytes__is_stored_under_the_next_seed(void **sta
     m.range_count = 1;
     assert_int_equal(store_put_manifest(store, &m, NULL), 0);
     store_close(store);
-    plant_object(&p, &id, bytes);
+    plant_object(&p, &id, bytes, NULL);
     assert_int_equal(compress_one(&p, "a.safetensors"), 0);
     assert_int_equal(decompress_one(&p, "a.safetensors"), 0);
     AUTO_BUF struct buf got = test_read(p.hub, "a.safetensors");
@@ -927,10 +930,36 @@ static void decompress__uncompared_object_beside_a_held_base__is_not_trusted(voi
     const struct lib_model *base = &p.library->models[find(&p, "acme/base")];
     assert_int_equal(
         catalog_tensors(p.ops->catalog, p.library->files[base->files[0]].row, &tensors, NULL), 0);
-    plant_object(&p, &tensors.ids[0], tensors.layout.tensors[0].bytes);
+    plant_object(&p, &tensors.ids[0], tensors.layout.tensors[0].bytes, NULL);
     catalog_tensors_release(&tensors);
     assert_int_equal(decompress_one(&p, "acme/one"), 0);
     assert_same(&p, &before);
+    teardown(&p);
+}
+
+static void decompress__held_base_grown_in_place__is_read_from_its_object(void **state)
+{
+    (void)state;
+    struct place p;
+    setup(&p);
+    AUTO_FREE char *blob = add_family(&p);
+    AUTO_BUF struct buf base = test_model(BIG, 1, 0), one = test_model(BIG, 1, 2);
+    scan(&p);
+    assert_int_equal(compress_one(&p, "acme/one"), 0);
+    struct catalog_tensors tensors;
+    const struct lib_model *model = &p.library->models[find(&p, "acme/base")];
+    assert_int_equal(
+        catalog_tensors(p.ops->catalog, p.library->files[model->files[0]].row, &tensors, NULL), 0);
+    for (size_t i = 0; i < tensors.layout.count; i++)
+        plant_object(&p, &tensors.ids[i], tensors.layout.tensors[i].bytes,
+                     base.data + tensors.layout.tensors[i].offset);
+    catalog_tensors_release(&tensors);
+    AUTO_FREE char *path = file_join(p.hub, blob), *to = test_path(p.dir, "copy");
+    assert_int_equal(truncate(path, (off_t)base.len + 1), 0);
+    assert_int_equal(decompress_to(&p, "acme/one", to), 0);
+    AUTO_BUF struct buf got = test_read(to, "acme/one/model.safetensors");
+    assert_int_equal(got.len, one.len);
+    assert_memory_equal(got.data, one.data, one.len);
     teardown(&p);
 }
 
@@ -1115,6 +1144,7 @@ int main(void)
         cmocka_unit_test(plan__file_that_vanished__is_skipped_and_the_rest_planned),
         cmocka_unit_test(compress__file_of_two_revisions__goes_and_comes_back_for_both),
         cmocka_unit_test(decompress__uncompared_object_beside_a_held_base__is_not_trusted),
+        cmocka_unit_test(decompress__held_base_grown_in_place__is_read_from_its_object),
         cmocka_unit_test(plan__plain_base_that_cannot_be_held__says_what_would_pay),
         cmocka_unit_test(catalog__file_of_somebody_else__is_refused_and_left),
         cmocka_unit_test(scan__changed_file__is_indexed_anew),
