@@ -54,6 +54,11 @@ enum statement {
     ORPHAN_FILES,
     ESTIMATE_PUT,
     ESTIMATE_KEY,
+    TENSOR_PLACES,
+    FILE_PLACES,
+    DAMAGE_PUT,
+    DAMAGE_DROP,
+    DAMAGE_FIND,
     LOAD_FILES,
     LOAD_MODELS,
     LOAD_MODEL_FILES,
@@ -127,6 +132,13 @@ static const char *const statements[STATEMENT_COUNT] = {
     [ORPHAN_FILES] = "DELETE FROM files WHERE row NOT IN (SELECT file FROM model_files)",
     [ESTIMATE_PUT] = "UPDATE models SET frees = ?2, frees_key = ?3 WHERE id = ?1",
     [ESTIMATE_KEY] = "SELECT frees_key FROM models WHERE id = ?1",
+    [TENSOR_PLACES] = "SELECT f.path, t.offset, t.bytes FROM tensors t JOIN files f"
+                      " ON f.row = t.file WHERE t.id = ?1 AND f.state IN (0, 2)",
+    [FILE_PLACES] = "SELECT path, 0, size FROM files WHERE (content = ?1 OR digest = ?2)"
+                    " AND state IN (0, 2)",
+    [DAMAGE_PUT] = "INSERT OR IGNORE INTO damage VALUES(?1)",
+    [DAMAGE_DROP] = "DELETE FROM damage WHERE fid = ?1",
+    [DAMAGE_FIND] = "SELECT 1 FROM damage WHERE fid = ?1",
     [LOAD_FILES] = "SELECT " FILE_COLUMNS " FROM files ORDER BY row",
     [LOAD_MODELS] = "SELECT row, id, name, source, root, path, revision, run, flags, frees"
                     " FROM models ORDER BY row",
@@ -433,6 +445,25 @@ int catalog_add_store(struct catalog *catalog, const char *path, struct err *err
     return add_place(catalog, STORE_ADD, path, err);
 }
 
+int catalog_put_damage(struct catalog *catalog, const char *fid, bool damaged, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, damaged ? DAMAGE_PUT : DAMAGE_DROP);
+    if (st)
+        bind_text(st, 1, fid);
+    return run(catalog, st, err);
+}
+
+bool catalog_is_damaged(struct catalog *catalog, const char *fid)
+{
+    sqlite3_stmt *st = statement(catalog, DAMAGE_FIND);
+    if (st)
+        bind_text(st, 1, fid);
+    bool found = step(catalog, st, NULL) > 0;
+    if (found)
+        sqlite3_reset(st);
+    return found;
+}
+
 int catalog_forget_root(struct catalog *catalog, const char *path, struct err *err)
 {
     sqlite3_stmt *st = statement(catalog, ROOT_FORGET);
@@ -448,6 +479,45 @@ static char *column_name(struct arena *arena, sqlite3_stmt *st, int at)
     if (sqlite3_column_type(st, at) == SQLITE_NULL)
         return NULL;
     return arena_strndup(arena, bytes, (size_t)sqlite3_column_bytes(st, at));
+}
+
+/* Runs a statement that yields path, offset and bytes. */
+static int each_place(struct catalog *catalog, sqlite3_stmt *st,
+                      void (*found)(void *context, const char *path, uint64_t offset,
+                                    uint64_t bytes),
+                      void *context, struct err *err)
+{
+    struct arena arena = {0};
+    int r;
+    while ((r = step(catalog, st, err)) > 0)
+        found(context, column_name(&arena, st, 0), (uint64_t)sqlite3_column_int64(st, 1),
+              (uint64_t)sqlite3_column_int64(st, 2));
+    arena_release(&arena);
+    return r;
+}
+
+int catalog_find_tensors(struct catalog *catalog, const struct hash128 *id,
+                         void (*found)(void *context, const char *path, uint64_t offset,
+                                       uint64_t bytes),
+                         void *context, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, TENSOR_PLACES);
+    if (st)
+        bind_hash(st, 1, id);
+    return each_place(catalog, st, found, context, err);
+}
+
+int catalog_find_files(struct catalog *catalog, const struct hash128 *content, const char *digest,
+                       void (*found)(void *context, const char *path, uint64_t offset,
+                                     uint64_t bytes),
+                       void *context, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, FILE_PLACES);
+    if (st) {
+        bind_hash(st, 1, content);
+        bind_text(st, 2, digest);
+    }
+    return each_place(catalog, st, found, context, err);
 }
 
 /* The same for a column that is never NULL: free it. */

@@ -39,6 +39,22 @@ int catalog_roots(struct catalog *catalog, void (*found)(void *context, const ch
 int catalog_stores(struct catalog *catalog, void (*found)(void *context, const char *path),
                    void *context, struct err *err);
 
+/* Remembers, or forgets, that what is stored of a file (by its manifest's fid) is damaged. */
+int catalog_put_damage(struct catalog *catalog, const char *fid, bool damaged, struct err *err);
+bool catalog_is_damaged(struct catalog *catalog, const char *fid);
+
+/* Calls found for each place on disk where there is a tensor of this content id. */
+int catalog_find_tensors(struct catalog *catalog, const struct hash128 *id,
+                         void (*found)(void *context, const char *path, uint64_t offset,
+                                       uint64_t bytes),
+                         void *context, struct err *err);
+/* The same for whole files with this content id, or that a cache names by this digest (may be
+ * NULL); offset and bytes are those of the file. */
+int catalog_find_files(struct catalog *catalog, const struct hash128 *content, const char *digest,
+                       void (*found)(void *context, const char *path, uint64_t offset,
+                                     uint64_t bytes),
+                       void *context, struct err *err);
+
 /* A file as the catalog keeps it. key tells files apart: see file_key in src/ops/scan.c. */
 struct catalog_file {
     int64_t row;

@@ -23,6 +23,8 @@ static const char *const schema_steps[] = {
     "CREATE INDEX model_files_file ON model_files(file);"
     "CREATE TABLE claims(model INTEGER, idx INTEGER, kind INTEGER, kind_name TEXT, target BLOB,"
     " detail TEXT, PRIMARY KEY(model, idx)) WITHOUT ROWID;",
+    /* Stored files of which the last verify, or an attempt to give them back, found damage. */
+    "CREATE TABLE damage(fid TEXT PRIMARY KEY) WITHOUT ROWID;",
 };
 
 #endif

@@ -30,8 +30,10 @@ const struct command cli_commands[] = {
      SIZE_MAX, cli_compress, false},
     {"decompress", "MODEL... | --all [--yes] [--to DIR]", "give models back, byte for byte",
      OPT_ALL | OPT_YES | OPT_TO, 0, SIZE_MAX, cli_decompress, false},
-    {"verify", "[MODEL...]", "read and check everything that is stored", 0, 0, SIZE_MAX, cli_verify,
-     false},
+    {"delete", "MODEL... [--yes]", "remove models for good, stored or not", OPT_YES, 1, SIZE_MAX,
+     cli_delete, false},
+    {"verify", "[MODEL...] [--repair]", "read and check everything that is stored", OPT_REPAIR, 0,
+     SIZE_MAX, cli_verify, false},
     {"gc", "[--dry-run]", "remove what nothing needs any more", OPT_DRY_RUN, 0, 0, cli_gc, false},
     {"log", "", "what was done, when, and what it gave", 0, 0, 0, cli_log, false},
     {"bench", "FILE [--base FILE] [--codec NAME] [--threads N]",
@@ -76,6 +78,7 @@ static const struct option long_options[] = {
     {"to", required_argument, NULL, LONG_OPT + 10},
     {"dry-run", no_argument, NULL, LONG_OPT + 11},
     {"codec", required_argument, NULL, LONG_OPT + 12},
+    {"repair", no_argument, NULL, LONG_OPT + 13},
     {NULL, 0, NULL, 0},
 };
 

@@ -31,6 +31,7 @@ enum {
     OPT_TO = 1 << 10,
     OPT_DRY_RUN = 1 << 11,
     OPT_CODEC = 1 << 12,
+    OPT_REPAIR = 1 << 13,
 };
 
 struct cli {
@@ -92,6 +93,7 @@ int cli_show(struct cli *cli);
 int cli_plan(struct cli *cli);
 int cli_compress(struct cli *cli);
 int cli_decompress(struct cli *cli);
+int cli_delete(struct cli *cli);
 int cli_verify(struct cli *cli);
 int cli_gc(struct cli *cli);
 int cli_log(struct cli *cli);

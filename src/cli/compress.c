@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "ops/compress.h"
+#include "ops/delete.h"
 #include "ops/scan.h"
 
 #include <string.h>
@@ -16,6 +17,7 @@ struct work {
     size_t count;
     struct plan_request request;
     struct plan *plan;
+    struct delete_plan *deletion;
     struct done_report report;
     struct err err;
 };
@@ -23,6 +25,7 @@ struct work {
 static void work_release(struct work *work)
 {
     plan_free(work->plan);
+    delete_plan_free(work->deletion);
     done_report_release(&work->report);
     free(work->models);
     library_unref(work->library);
@@ -275,6 +278,88 @@ int cli_decompress(struct cli *cli)
     }
     r = cli_run(cli, run_decompress, &work);
     int status = finish(&work, cli->to ? "copied" : "decompressed", r);
+    work_release(&work);
+    return status;
+}
+
+static js *deletion_json(const struct work *work)
+{
+    const struct delete_plan *plan = work->deletion;
+    js *document = js_object(), *models = js_list(), *notes = js_list();
+    for (size_t i = 0; i < plan->model_count; i++) {
+        const struct delete_model *m = &plan->models[i];
+        js *object = js_object();
+        js_put_text(object, "id", work->library->models[m->model].id);
+        js_put_int(object, "size", (int64_t)work->library->models[m->model].size);
+        js_put_int(object, "files", (int64_t)m->files);
+        if (m->refused)
+            js_put_name(object, "reason", m->refused, strlen(m->refused));
+        else
+            js_put(object, "reason", js_null());
+        js_push(models, object);
+    }
+    for (size_t i = 0; i < plan->notes.count; i++)
+        js_push(notes, js_of_text(plan->notes.paths[i]));
+    js_put(document, "models", models);
+    js_put(document, "notes", notes);
+    js_put_int(document, "frees", (int64_t)plan->frees);
+    return document;
+}
+
+static int run_delete_plan(void *context, struct progress *progress)
+{
+    struct work *work = context;
+    (void)progress;
+    return ops_delete_plan(work->cli->ops, work->library, work->models, work->count,
+                           &work->deletion, &work->err);
+}
+
+static int run_delete(void *context, struct progress *progress)
+{
+    struct work *work = context;
+    int r = ops_delete(work->cli->ops, work->library, work->deletion, progress, &work->report,
+                       &work->err);
+    ops_refresh(work->cli->ops);
+    return r;
+}
+
+/* Only a capital Y deletes. */
+static bool asked_delete(void)
+{
+    char answer[16] = "";
+    fprintf(stderr, "Delete for good? [Y/n: a capital Y deletes] ");
+    return fgets(answer, sizeof answer, stdin) && answer[0] == 'Y';
+}
+
+int cli_delete(struct cli *cli)
+{
+    struct work work;
+    bool yes = cli->given & OPT_YES;
+    int r = begin(cli, &work);
+    int status = EXIT_DONE;
+    if (r == 0)
+        r = ops_may_write(cli->ops, &work.err);
+    if (r == 0)
+        r = cli_run(cli, run_delete_plan, &work);
+    if (r < 0) {
+        status = cli_fail(&work.err);
+        work_release(&work);
+        return status;
+    }
+    if (!yes && cli->json) {
+        cli_print_json(deletion_json(&work));
+    } else if (!yes || (!cli->quiet && !cli->json)) {
+        AUTO_BUF struct buf text = {0};
+        delete_plan_text(work.library, work.deletion, &text);
+        fputs(text.data, stdout); /* escaped already */
+    }
+    if (!yes && (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO) || cli->json)) {
+        fprintf(stderr, "tare: nothing was done; --yes deletes\n");
+        status = EXIT_USAGE;
+    } else if (yes || asked_delete()) {
+        r = cli_run(cli, run_delete, &work);
+        status = finish(&work, "deleted", r);
+    }
     work_release(&work);
     return status;
 }

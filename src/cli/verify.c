@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "ops/compress.h"
+#include "ops/scan.h"
 
 #include <string.h>
 
@@ -20,26 +21,34 @@ struct work {
 static int run_verify(void *context, struct progress *progress)
 {
     struct work *work = context;
-    return ops_verify(work->cli->ops, work->library, work->models, work->count, progress,
-                      &work->report, &work->err);
+    const struct verify_request request = {
+        .models = work->models, .count = work->count, .repair = work->cli->given & OPT_REPAIR};
+    return ops_verify(work->cli->ops, work->library, &request, progress, &work->report, &work->err);
 }
 
 static js *verify_json(const struct verify_report *report)
 {
-    js *document = js_object(), *damaged = js_list();
+    js *document = js_object(), *damaged = js_list(), *foreign = js_list();
     for (size_t i = 0; i < report->count; i++) {
         const struct damage *d = &report->damaged[i];
-        js *object = js_object(), *models = js_list();
+        js *object = js_object(), *models = js_list(), *advice = js_list();
         js_put_name(object, "object", d->object, strlen(d->object));
         js_put_name(object, "reason", d->reason, strlen(d->reason));
         for (size_t m = 0; m < d->models.count; m++)
             js_push(models, js_of_text(d->models.paths[m]));
+        for (size_t a = 0; a < d->advice.count; a++)
+            js_push(advice, js_of_text(d->advice.paths[a]));
         js_put(object, "models", models);
+        js_put_bool(object, "repaired", d->repaired);
+        js_put(object, "advice", advice);
         js_push(damaged, object);
     }
+    for (size_t i = 0; i < report->foreign.count; i++)
+        js_push(foreign, js_of_text(report->foreign.paths[i]));
     js_put_int(document, "objects", (int64_t)report->objects);
     js_put_int(document, "bytes", (int64_t)report->bytes);
     js_put(document, "damaged", damaged);
+    js_put(document, "foreign", foreign);
     return document;
 }
 
@@ -48,13 +57,20 @@ static void print_verify(const struct verify_report *report)
     char size[16];
     text_size(size, report->bytes);
     cli_print("%llu objects checked, %s of tensors: %s\n", (unsigned long long)report->objects,
-              size, report->count ? "DAMAGE FOUND" : "all good");
+              size,
+              verify_report_open(report) ? "DAMAGE FOUND"
+              : report->count            ? "all repaired"
+                                         : "all good");
     for (size_t i = 0; i < report->count; i++) {
         const struct damage *d = &report->damaged[i];
-        cli_print("%s: %s\n", d->object, d->reason);
+        cli_print("%s: %s%s\n", d->object, d->reason, d->repaired ? ": repaired" : "");
         for (size_t m = 0; m < d->models.count; m++)
             cli_print("  needed by %s\n", d->models.paths[m]);
+        for (size_t a = 0; a < d->advice.count; a++)
+            cli_print("  to get it again: %s\n", d->advice.paths[a]);
     }
+    for (size_t i = 0; i < report->foreign.count; i++)
+        cli_print("%s: is not the store's\n", report->foreign.paths[i]);
 }
 
 int cli_verify(struct cli *cli)
@@ -65,7 +81,10 @@ int cli_verify(struct cli *cli)
         r = cli_models(cli, work.library, false, &work.models, &work.count, &work.err);
     if (r == 0)
         r = cli_run(cli, run_verify, &work);
-    int status = r < 0 ? cli_fail(&work.err) : work.report.count ? EXIT_FAILED : EXIT_DONE;
+    ops_refresh(cli->ops); /* what is damaged is listed as such */
+    int status = r < 0                              ? cli_fail(&work.err)
+                 : verify_report_open(&work.report) ? EXIT_FAILED
+                                                    : EXIT_DONE;
     if (r == 0 && cli->json)
         cli_print_json(verify_json(&work.report));
     else if (r == 0)

@@ -98,16 +98,25 @@ static int describe_base(struct run *run, uint32_t index, struct manifest *m, st
     meta_describe(m, file->path, &st);
     m->format = format_name(file->format);
     m->root = arena_strdup(&m->arena, "/");
-    struct hash128 filler = hash128_of("", 0);
-    for (size_t i = 0; i < count; i++)
-        *ARRAY_ADD(m->ranges, m->range_count, m->range_cap) = (struct manifest_range){
-            .offset = ranges[i].offset,
-            .bytes = ranges[i].bytes,
-            .id =
-                ranges[i].tensor ? tensors.ids[ranges[i].tensor - tensors.layout.tensors] : filler,
-            .dtype = ranges[i].tensor ? ranges[i].tensor->dtype : DTYPE_BYTES};
+    struct hasher *hasher = hasher_new(0);
+    const struct transfer_sums sums = {.range = hasher};
+    for (size_t i = 0; i < count && r == 0; i++) {
+        const struct tensor *t = ranges[i].tensor;
+        struct manifest_range *range = ARRAY_ADD(m->ranges, m->range_count, m->range_cap);
+        *range = (struct manifest_range){.offset = ranges[i].offset,
+                                         .bytes = ranges[i].bytes,
+                                         .dtype = t ? t->dtype : DTYPE_BYTES};
+        if (t) {
+            range->id = tensors.ids[t - tensors.layout.tensors];
+            continue;
+        }
+        hasher_reset(hasher, 0);
+        r = transfer_hash(run->transfer, fd, range->offset, range->bytes, &sums, err);
+        range->id = hasher_digest(hasher);
+    }
+    hasher_free(hasher);
     catalog_tensors_release(&tensors);
-    return 0;
+    return r;
 }
 
 /* Stores a tensor of a base standalone while its file stays. */
@@ -403,10 +412,7 @@ static int write_note(const struct work *work, struct err *err)
 static void remove_links(const struct manifest *m)
 {
     for (size_t i = 0; i < m->link_count; i++) {
-        char target[4096];
-        ssize_t n = readlink(m->links[i].path, target, sizeof target - 1);
-        if (n >= 0 && (size_t)n == strlen(m->links[i].target) &&
-            memcmp(target, m->links[i].target, (size_t)n) == 0)
+        if (store_is_link(&m->links[i]))
             (void)unlink(m->links[i].path);
     }
     for (size_t i = 0; i < m->link_count; i++) {
@@ -449,11 +455,8 @@ static int remove_original(struct work *work, struct err *err)
         r = err_sys(err, "removing the original");
     if (r == 0)
         return file_sync_dir(dir, err);
-    if (renameat2(AT_FDCWD, aside, AT_FDCWD, m->path, RENAME_NOREPLACE) == 0) {
-        (void)store_restore_links(m, NULL);
-        store_remove_note(m);
-        (void)file_sync_dir(dir, NULL);
-    }
+    if (renameat2(AT_FDCWD, aside, AT_FDCWD, m->path, RENAME_NOREPLACE) == 0)
+        (void)store_settle(m, NULL);
     return r;
 }
 
@@ -491,7 +494,9 @@ static int add_links(struct work *work, struct err *err)
         link->path = arena_strdup(&m->arena, path);
         link->target = arena_strdup(&m->arena, links.links[i].target);
         struct stat st;
-        if (lstat(path, &st) == 0)
+        if (lstat(path, &st) < 0)
+            r = err_sys(err, "%s", path);
+        else
             link->mtime_ns = file_nanoseconds(&st.st_mtim);
     }
     hub_links_release(&links);
@@ -586,7 +591,7 @@ static int compress_file(struct run *run, const struct plan_file *plan, struct m
                       : remove_original(&work, err);
     /* Only while the original and its links are in place may what is stored of it go. */
     if (r < 0 && begun && still_ours(&work, work.manifest.path) &&
-        store_restore_links(&work.manifest, NULL) == 0)
+        store_settle(&work.manifest, NULL) == 0)
         (void)store_drop_manifest(run->store, work.manifest.fid, NULL);
     if (r < 0 && begun)
         store_forget(run->store);
@@ -650,10 +655,11 @@ static int compress_into(struct run *run, const char *store, struct done_report 
 {
     const struct plan *plan = run->plan;
     int first = 0;
-    int r = store_open(store, STORE_WRITE, "compress", &run->store, run->notes, err);
+    int r =
+        ops_open_store(run->ops, store, "compress", run->progress, &run->store, run->notes, err);
     if (r < 0)
         return r;
-    if (store_unreadable(run->store)) {
+    if (store_absent_count(run->store)) {
         store_close(run->store);
         return err_set(err, ERR_REFUSED,
                        "%s: a manifest cannot be read (tare verify); nothing is compressed", store);
@@ -687,8 +693,7 @@ static int compress_into(struct run *run, const char *store, struct done_report 
         }
         manifest_release(&manifest);
     }
-    struct gc_report gc;
-    (void)store_gc(run->store, false, &gc, NULL); /* a base that is held and now stored, too */
+    (void)store_tidy(run->store, NULL); /* a base that is held and now stored, too */
     for (size_t i = 0; i < report->count; i++)
         report->models[i].state = report->models[i].error && !report->models[i].files ? "plain"
                                   : report->models[i].error                           ? "partial"

@@ -41,18 +41,33 @@ int ops_decompress(struct ops *ops, const struct library *library, const int *mo
                    struct err *err);
 
 struct damage {
-    char *object, *reason;
-    struct path_list models; /* names */
+    char *object, *reason;   /* what in the store, by its path there; foreign bytes */
+    struct path_list models; /* names of those that need it */
+    struct path_list advice; /* where what is lost can be had again */
+    struct hash128 id;       /* of the content that is lost; zero: something else */
+    bool repaired;
 };
 struct verify_report {
     uint64_t objects, bytes;
     struct damage *damaged;
     size_t count, cap;
+    struct path_list foreign; /* files in a store that are none of its own: no damage */
 };
 void verify_report_release(struct verify_report *report);
+/* How many damages there are that were not repaired. */
+size_t verify_report_open(const struct verify_report *report);
 
-/* Reads and checks everything that is stored; with models only what they need. */
-int ops_verify(struct ops *ops, const struct library *library, const int *models, size_t count,
+struct verify_request {
+    const int *models; /* indices into the library; count 0: everything */
+    size_t count;
+    bool repair; /* from duplicates and originals, where there are any */
+};
+
+/*
+ * Reads and checks everything that is stored, or what these models need. What it finds is
+ * remembered in the catalog, so that lists show it.
+ */
+int ops_verify(struct ops *ops, const struct library *library, const struct verify_request *request,
                struct progress *progress, struct verify_report *ret, struct err *err);
 
 /* Removes what nothing needs, in all known stores. */

@@ -22,37 +22,6 @@ struct restore {
     struct progress *progress;
 };
 
-/* Decodes the whole file into fd and checks its hashes. */
-static int decode_file(struct restore *run, const struct manifest *m, int fd, struct err *err)
-{
-    struct hasher *whole = hasher_new(0);
-    struct digest *digest = m->digest ? digest_new(digest_of_name(m->digest), m->size) : NULL;
-    const struct transfer_sums sums = {.whole = whole, .digest = digest};
-    char hex[DIGEST_HEX];
-    int r = 0;
-    for (size_t i = 0; i < m->range_count && r == 0; i++) {
-        struct content *content;
-        r = content_open(run->store, &m->ranges[i].id, &content, err);
-        if (r < 0)
-            break;
-        r = content_bytes(content) == m->ranges[i].bytes
-                ? transfer_decode(run->transfer, content, fd, m->ranges[i].offset, &sums, err)
-                : err_set(err, ERR_DAMAGED, "an object has another length than the tensor");
-        content_free(content);
-    }
-    struct hash128 hash = hasher_digest(whole);
-    if (r == 0 && !hash128_equal(&hash, &m->hash))
-        r = err_set(err, ERR_DAMAGED, "what the store gives back is not the file");
-    if (r == 0 && digest) {
-        digest_hex(digest, hex);
-        if (strcmp(hex, m->digest) != 0)
-            r = err_set(err, ERR_DAMAGED, "what the store gives back has another digest");
-    }
-    hasher_free(whole);
-    digest_free(digest);
-    return r;
-}
-
 static int check_space(const char *path, uint64_t size, struct err *err)
 {
     uint64_t have;
@@ -76,7 +45,7 @@ static int write_aside(struct restore *run, const struct manifest *m, const char
     if (m->size && fallocate(fd, 0, 0, (off_t)m->size) < 0 && (errno == ENOSPC || errno == EDQUOT))
         r = err_sys(err, "%s", path);
     if (r == 0)
-        r = decode_file(run, m, fd, err);
+        r = transfer_decode_file(run->transfer, run->store, m, fd, err);
     if (r == 0)
         r = meta_write(fd, m, copy, err);
     if (r == 0 && fsync(fd) < 0)
@@ -103,16 +72,11 @@ static int sync_parent(const char *path, struct err *err)
 /* The file is in its place: links, note, and the end of its manifest. */
 static int finish_restore(struct restore *run, const struct manifest *m, struct err *err)
 {
-    struct gc_report gc;
     AUTO_FREE char *fid = mem_strdup(m->fid);
-    int r = sync_parent(m->path, err);
+    int r = store_settle(m, err);
     if (r == 0)
-        r = store_restore_links(m, err);
-    if (r < 0)
-        return r;
-    store_remove_note(m);
-    r = store_drop_manifest(run->store, fid, err);
-    return r < 0 ? r : store_gc(run->store, false, &gc, err);
+        r = store_drop_manifest(run->store, fid, err);
+    return r < 0 ? r : store_tidy(run->store, err);
 }
 
 /* Puts a file back in its place and forgets its manifest. */
@@ -240,13 +204,14 @@ int ops_decompress(struct ops *ops, const struct library *library, const int *mo
     }
     if (!stores.count)
         r = err_set(err, ERR_REFUSED, "nothing of it is compressed");
-    progress_phase(progress, "decoding");
     for (size_t i = 0; i < stores.count && r == 0; i++) {
         struct restore run = {.ops = ops, .progress = progress};
-        r = store_open(stores.paths[i], to ? STORE_READ : STORE_WRITE, "decompress", &run.store,
-                       &ret->notes, err);
+        r = to ? store_open(stores.paths[i], STORE_READ, NULL, &run.store, &ret->notes, err)
+               : ops_open_store(ops, stores.paths[i], "decompress", progress, &run.store,
+                                &ret->notes, err);
         if (r < 0)
             break;
+        progress_phase(progress, "decoding");
         run.transfer = transfer_new(ops, progress);
         r = restore_from(&run, &order, stores.paths[i], ret, err);
         if (!to)

@@ -21,9 +21,9 @@ static void check_store(struct doctor_report *report, const char *path)
         path_list_add(&report->problems, err.text);
         return;
     }
-    if (store_unreadable(store)) {
+    if (store_absent_count(store)) {
         AUTO_FREE char *text = mem_printf("%s: %zu manifest(s) cannot be read (tare verify)", path,
-                                          store_unreadable(store));
+                                          store_absent_count(store));
         path_list_add(&report->problems, text);
     }
     store_close(store);

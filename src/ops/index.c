@@ -131,6 +131,25 @@ static int hash_range(int fd, const struct range *range, struct hasher *hasher, 
     return 0;
 }
 
+static void add_part(struct hasher *whole, uint64_t bytes, const struct hash128 *id)
+{
+    uint64_t number = htole64(bytes);
+    hasher_update(whole, &number, sizeof number);
+    hasher_update(whole, id, sizeof *id);
+}
+
+struct hash128 index_content(const struct manifest *m)
+{
+    struct hasher *whole = hasher_new(0);
+    uint64_t size = htole64(m->size);
+    hasher_update(whole, &size, sizeof size);
+    for (size_t i = 0; i < m->range_count; i++)
+        add_part(whole, m->ranges[i].bytes, &m->ranges[i].id);
+    struct hash128 content = hasher_digest(whole);
+    hasher_free(whole);
+    return content;
+}
+
 /*
  * The content id of a file: XXH3-128 over its size and, for each run of bytes (header, tensors,
  * gaps, tail), length and id. Equal files have equal ids, and no byte is hashed twice.
@@ -152,9 +171,7 @@ int index_hashes(int fd, const struct layout *layout, struct hash128 *ids, struc
         hasher_reset(hasher, 0);
         r = hash_range(fd, &ranges[i], hasher, block, progress, err);
         struct hash128 id = hasher_digest(hasher);
-        number = htole64(ranges[i].bytes);
-        hasher_update(whole, &number, sizeof number);
-        hasher_update(whole, &id, sizeof id);
+        add_part(whole, ranges[i].bytes, &id);
         if (ranges[i].tensor)
             ids[ranges[i].tensor - layout->tensors] = id;
     }

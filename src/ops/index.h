@@ -5,6 +5,7 @@
 
 #include "catalog/catalog.h"
 #include "ops/ops.h"
+#include "store/manifest.h"
 
 #include <sys/stat.h>
 
@@ -31,5 +32,8 @@ int index_sketches(int fd, const struct layout *layout, struct buf *bytes,
 /* Hashes every tensor and what lies between: ids (count of the layout) and the content id. */
 int index_hashes(int fd, const struct layout *layout, struct hash128 *ids, struct hash128 *content,
                  struct progress *progress, struct err *err);
+
+/* The content id of a stored file, as index_hashes would find it. */
+struct hash128 index_content(const struct manifest *manifest);
 
 #endif

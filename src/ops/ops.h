@@ -11,10 +11,13 @@ struct catalog;
 struct config;
 struct pool;
 
+struct store;
+
 struct ops_options {
     const char *catalog;      /* NULL: $XDG_CACHE_HOME/tare/catalog.db */
     const char *store;        /* NULL: one for each file system, see ops_store_for */
     unsigned threads;         /* 0: one for each processor */
+    bool wait;                /* for a store that another tare holds */
     bool readonly;            /* nothing is changed anywhere but in the catalog */
     const char *const *scope; /* only what lies below these folders; NULL: everything */
 };
@@ -68,6 +71,13 @@ void ops_stores(struct ops *ops, struct path_list *ret);
  * Free it.
  */
 char *ops_store_for(const struct ops *ops, const struct lib_model *model, const char *path);
+/*
+ * store_open for a writer. Another tare that holds the store is waited for where the options say
+ * so: what is waited for is told through progress (may be NULL), which also ends the wait.
+ */
+int ops_open_store(struct ops *ops, const char *path, const char *command,
+                   struct progress *progress, struct store **ret, struct buf *notes,
+                   struct err *err);
 /* Remembers a store that was just made, in the catalog and in $XDG_DATA_HOME/tare/stores. */
 void ops_remember_store(struct ops *ops, const char *path);
 

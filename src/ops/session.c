@@ -159,8 +159,10 @@ static int work_one(struct entry *entry, struct ops *ops, struct progress *progr
                            &entry->report, &entry->err);
         break;
     case JOB_VERIFY:
-        return ops_verify(ops, entry->library, entry->models, entry->count, progress,
-                          &entry->verify, &entry->err);
+        r = ops_verify(ops, entry->library,
+                       &(struct verify_request){.models = entry->models, .count = entry->count},
+                       progress, &entry->verify, &entry->err);
+        break;
     }
     ops_refresh(ops);
     send_library(entry, ops);

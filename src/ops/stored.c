@@ -3,6 +3,7 @@
 #include "ops/stored.h"
 
 #include "base/file.h"
+#include "catalog/catalog.h"
 #include "store/store.h"
 
 #include <string.h>
@@ -30,22 +31,44 @@ static enum file_state state_of(const struct manifest *m)
     return m->state == MANIFEST_KEPT ? FILE_KEPT : FILE_PLAIN;
 }
 
-static int take(void *context, const char *path, struct manifest *manifest, const struct err *why)
+static void add_file(struct reading *reading, struct manifest manifest, enum file_state state)
 {
-    struct reading *reading = context;
     struct stored *stored = reading->stored;
-    if (!manifest) {
-        reading->problem(reading->context, path, why->text);
-        return 0;
-    }
-    if (manifest->state == MANIFEST_PENDING) {
-        manifest_release(manifest);
-        return 0;
-    }
     struct stored_file *file = ARRAY_ADD(stored->files, stored->file_count, stored->file_cap);
-    *file = (struct stored_file){
-        .manifest = *manifest, .store = reading->store, .state = state_of(manifest)};
-    *manifest = (struct manifest){0};
+    *file = (struct stored_file){.manifest = manifest, .store = reading->store, .state = state};
+}
+
+/* What a verify found damaged, and what is not in its place anyway, cannot be given back whole. */
+static enum file_state state_with_damage(struct ops *ops, const struct manifest *m)
+{
+    enum file_state state = state_of(m);
+    bool away = state == FILE_STORED || state == FILE_GONE;
+    return away && catalog_is_damaged(ops->catalog, m->fid) ? FILE_DAMAGED : state;
+}
+
+static int read_store(struct ops *ops, struct reading *reading, struct err *err)
+{
+    struct store *store;
+    int r = store_open(reading->store, STORE_LIST, NULL, &store, NULL, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < store_manifest_count(store); i++) {
+        struct manifest manifest = store_take(store, i);
+        if (manifest.state == MANIFEST_PENDING)
+            manifest_release(&manifest);
+        else
+            add_file(reading, manifest, state_with_damage(ops, &manifest));
+    }
+    for (size_t i = 0; i < store_absent_count(store); i++) {
+        const struct store_absent *absent = store_absent(store, i);
+        AUTO_FREE char *path = mem_printf("%s/files/%s.json", reading->store, absent->brief.fid);
+        reading->problem(reading->context, path, absent->reason);
+        struct stat st;
+        /* Where the file lies in its place, it is as good as never compressed. */
+        if (absent->brief.path && lstat(absent->brief.path, &st) < 0)
+            add_file(reading, store_take_brief(store, i), FILE_DAMAGED);
+    }
+    store_close(store);
     return 0;
 }
 
@@ -72,7 +95,7 @@ void stored_read(struct ops *ops, struct stored *ret,
     for (size_t i = 0; i < ret->stores.count; i++) {
         struct err err;
         reading.store = ret->stores.paths[i];
-        if (store_each_manifest(reading.store, take, &reading, &err) < 0)
+        if (read_store(ops, &reading, &err) < 0)
             problem(context, reading.store, err.text);
     }
     if (ret->file_count)

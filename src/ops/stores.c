@@ -5,10 +5,12 @@
 #include "base/file.h"
 #include "catalog/catalog.h"
 #include "ops/config.h"
+#include "store/store.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { REGISTRY_LIMIT = 1 << 20 };
@@ -21,10 +23,12 @@ static char *data_home(void)
     return file_join(home ? home : "/tmp", ".local/share/tare");
 }
 
+/* A store that lost its format file is one all the same. */
 static bool is_store(const char *path)
 {
-    AUTO_FREE char *format = file_join(path, "format");
-    return access(format, F_OK) == 0;
+    AUTO_FREE char *format = file_join(path, "format"), *files = file_join(path, "files");
+    AUTO_FREE char *objects = file_join(path, "objects");
+    return access(format, F_OK) == 0 || (access(files, F_OK) == 0 && access(objects, F_OK) == 0);
 }
 
 static void add_if_store(struct path_list *list, const char *path)
@@ -104,6 +108,26 @@ char *ops_store_for(const struct ops *ops, const struct lib_model *model, const 
         return file_join(model->root, ".tare");
     AUTO_FREE char *parent = file_dir(model->root);
     return file_join(parent, ".tare");
+}
+
+int ops_open_store(struct ops *ops, const char *path, const char *command,
+                   struct progress *progress, struct store **ret, struct buf *notes,
+                   struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = 200 * 1000 * 1000};
+    bool told = false;
+    for (;;) {
+        int r = store_open(path, STORE_WRITE, command, ret, notes, err);
+        if (r != ERR_LOCKED || !ops->options.wait)
+            return r;
+        if (!told && notes && err)
+            buf_printf(notes, "waited: %s\n", err->text);
+        told = true;
+        progress_phase(progress, "waiting for another tare");
+        if (progress_check(progress, NULL) < 0)
+            return r;
+        nanosleep(&pause, NULL);
+    }
 }
 
 void ops_remember_store(struct ops *ops, const char *path)

@@ -292,6 +292,37 @@ int transfer_decode(struct transfer *transfer, const struct content *content, in
     return run_content(transfer, content, fd, offset, decode_lane, err);
 }
 
+int transfer_decode_file(struct transfer *transfer, struct store *store, const struct manifest *m,
+                         int fd, struct err *err)
+{
+    struct hasher *whole = hasher_new(0);
+    struct digest *digest = m->digest ? digest_new(digest_of_name(m->digest), m->size) : NULL;
+    const struct transfer_sums sums = {.whole = whole, .digest = digest};
+    char hex[DIGEST_HEX];
+    int r = 0;
+    for (size_t i = 0; i < m->range_count && r == 0; i++) {
+        struct content *content;
+        r = content_open(store, &m->ranges[i].id, &content, err);
+        if (r < 0)
+            break;
+        r = content_bytes(content) == m->ranges[i].bytes
+                ? transfer_decode(transfer, content, fd, m->ranges[i].offset, &sums, err)
+                : err_set(err, ERR_DAMAGED, "an object has another length than the tensor");
+        content_free(content);
+    }
+    struct hash128 hash = hasher_digest(whole);
+    if (r == 0 && !hash128_equal(&hash, &m->hash))
+        r = err_set(err, ERR_DAMAGED, "what the store gives back is not the file");
+    if (r == 0 && digest) {
+        digest_hex(digest, hex);
+        if (strcmp(hex, m->digest) != 0)
+            r = err_set(err, ERR_DAMAGED, "what the store gives back has another digest");
+    }
+    hasher_free(whole);
+    digest_free(digest);
+    return r;
+}
+
 size_t transfer_encode_small(struct transfer *transfer, const struct codec_chunk *chunk,
                              enum codec wanted, uint8_t *dst, enum codec *ret_codec)
 {

@@ -44,6 +44,10 @@ int transfer_compare(struct transfer *transfer, const struct content *content, i
 int transfer_decode(struct transfer *transfer, const struct content *content, int fd,
                     uint64_t offset, const struct transfer_sums *sums, struct err *err);
 
+/* Decodes a whole stored file into fd (-1: nowhere); its hash and its digest must agree. */
+int transfer_decode_file(struct transfer *transfer, struct store *store,
+                         const struct manifest *manifest, int fd, struct err *err);
+
 /* Encodes one chunk of at most PACK_BELOW bytes in the calling thread: *ret_codec, its length. */
 size_t transfer_encode_small(struct transfer *transfer, const struct codec_chunk *chunk,
                              enum codec wanted, uint8_t *dst, enum codec *ret_codec);

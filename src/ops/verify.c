@@ -3,15 +3,20 @@
 #include "ops/compress.h"
 
 #include "base/file.h"
+#include "catalog/catalog.h"
+#include "ops/repair.h"
 #include "ops/transfer.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { LOG_LIMIT = 1 << 30 };
+#define HURT "one of its two copies is damaged, the other one serves"
 
 struct check {
+    struct ops *ops;
     struct store *store;
     struct transfer *transfer;
     struct progress *progress;
@@ -26,9 +31,19 @@ void verify_report_release(struct verify_report *report)
         free(report->damaged[i].object);
         free(report->damaged[i].reason);
         path_list_release(&report->damaged[i].models);
+        path_list_release(&report->damaged[i].advice);
     }
     free(report->damaged);
+    path_list_release(&report->foreign);
     *report = (struct verify_report){0};
+}
+
+size_t verify_report_open(const struct verify_report *report)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < report->count; i++)
+        n += !report->damaged[i].repaired;
+    return n;
 }
 
 static struct damage *add_damage(struct check *check, const char *object, const char *reason)
@@ -40,6 +55,12 @@ static struct damage *add_damage(struct check *check, const char *object, const 
     return damage;
 }
 
+static void name_views(const struct manifest *m, struct damage *damage)
+{
+    for (size_t v = 0; v < m->view_count; v++)
+        path_list_add(&damage->models, m->views[v].name);
+}
+
 /* Adds the models that need an id, directly or as a base. */
 static void name_models(const struct check *check, const struct hash128 *id, struct damage *damage)
 {
@@ -48,9 +69,17 @@ static void name_models(const struct check *check, const struct hash128 *id, str
         bool needs = false;
         for (size_t k = 0; k < m->range_count && !needs; k++)
             needs = hash128_equal(&m->ranges[k].id, id) || hash128_equal(&m->ranges[k].base, id);
-        for (size_t v = 0; v < m->view_count && needs; v++)
-            path_list_add(&damage->models, m->views[v].name);
+        if (needs)
+            name_views(m, damage);
     }
+}
+
+static void add_lost(struct check *check, const char *object, const char *reason,
+                     const struct hash128 *id)
+{
+    struct damage *damage = add_damage(check, object, reason);
+    damage->id = *id;
+    name_models(check, id, damage);
 }
 
 static bool is_wanted(const struct check *check, const struct hash128 *id)
@@ -72,7 +101,7 @@ static int check_entry(struct check *check, const char *name, const struct hash1
     if (r == ERR_CANCELLED)
         return r;
     if (r < 0)
-        name_models(check, id, add_damage(check, name, why.text));
+        add_lost(check, name, why.text, id);
     return 0;
 }
 
@@ -80,24 +109,26 @@ static int check_object(struct check *check, const char *name)
 {
     AUTO_FREE char *path = file_join("objects", name);
     struct object *object;
-    struct err why;
-    int r = object_open(store_dir(check->store), path, &object, &why);
+    struct err why = {0};
     struct hash128 id;
-    char hex[HASH128_HEX];
-    snprintf(hex, sizeof hex, "%.32s", name + 3);
+    int r = object_open(store_dir(check->store), path, &object, &why);
+    if (r < 0 && store_name_is_pack(name)) {
+        add_damage(check, path, why.text); /* what it held is told as missing */
+        return 0;
+    }
     if (r < 0) {
-        struct damage *damage = add_damage(check, name, why.text);
-        if (!hash128_parse(&id, hex))
-            return 0;
-        name_models(check, &id, damage); /* what a damaged pack held is told as missing */
+        if (store_name_id(name, &id) && is_wanted(check, &id))
+            add_lost(check, path, why.text, &id);
         return 0;
     }
     bool wanted = false;
+    object_from_disk(object);
     for (uint32_t i = 0; i < object->entry_count && r == 0; i++) {
-        if (!is_wanted(check, &object->entries[i].id))
+        if (!is_wanted(check, &object->entries[i].id) ||
+            !store_counts(check->store, &object->entries[i].id, name))
             continue;
         wanted = true;
-        r = check_entry(check, name, &object->entries[i].id);
+        r = check_entry(check, path, &object->entries[i].id);
     }
     check->report->objects += wanted;
     object_free(object);
@@ -110,30 +141,28 @@ static int check_held(struct check *check, size_t h)
     const struct manifest *m = store_held(check->store, h);
     AUTO_FREE char *name = mem_printf("held/%s", m->fid);
     struct err why = {0};
-    AUTO_FD int fd = file_open_regular(store_dir(check->store), name, NULL, &why);
+    struct stat st;
+    AUTO_FD int fd = file_open_regular(store_dir(check->store), name, &st, &why);
     struct hasher *hasher = hasher_new(0);
     struct transfer_sums sums = {.range = hasher};
+    bool length = fd >= 0 && (uint64_t)st.st_size == m->size;
     struct hash128 empty = hash128_of("", 0);
-    int r = MIN(fd, 0);
-    if (r < 0)
-        add_damage(check, name, why.text);
-    for (size_t i = 0; i < m->range_count && fd >= 0 && r == 0; i++) {
+    int r = 0;
+    for (size_t i = 0; i < m->range_count && r != ERR_CANCELLED; i++) {
         const struct manifest_range *range = &m->ranges[i];
         if (hash128_equal(&range->id, &empty) || !is_wanted(check, &range->id))
             continue;
         hasher_reset(hasher, 0);
-        r = transfer_hash(check->transfer, fd, range->offset, range->bytes, &sums, &why);
+        r = fd < 0 ? fd
+                   : transfer_hash(check->transfer, fd, range->offset, range->bytes, &sums, &why);
         struct hash128 seen = hasher_digest(hasher);
-        if (r == 0 && hash128_equal(&seen, &range->id))
-            continue;
-        if (r == ERR_CANCELLED)
-            break;
-        r = 0;
-        name_models(check, &range->id,
-                    add_damage(check, name,
-                               "a held base was changed in its place; download it "
-                               "again"));
+        if (r < 0 && r != ERR_CANCELLED)
+            add_lost(check, name, why.text, &range->id);
+        else if (r == 0 && (!length || !hash128_equal(&seen, &range->id)))
+            add_lost(check, name, "a held base was changed in its place", &range->id);
     }
+    if (m->hurt && !check->only)
+        add_damage(check, name, HURT);
     check->report->objects++;
     check->report->bytes += m->size;
     hasher_free(hasher);
@@ -143,44 +172,73 @@ static int check_held(struct check *check, size_t h)
 /* Ids that manifests name and that are nowhere. */
 static void check_missing(struct check *check)
 {
+    struct map told = {0};
     for (size_t i = 0; i < store_manifest_count(check->store); i++) {
         const struct manifest *m = store_manifest(check->store, i);
         for (size_t k = 0; k < m->range_count; k++) {
-            const struct manifest_range *range = &m->ranges[k];
-            const struct hash128 *ids[] = {&range->id, &range->base};
+            const struct hash128 *ids[] = {&m->ranges[k].id, &m->ranges[k].base};
             for (size_t n = 0; n < COUNT_OF(ids); n++) {
                 char hex[HASH128_HEX];
                 if (hash128_is_zero(ids[n]) || !is_wanted(check, ids[n]) ||
-                    store_has(check->store, ids[n]) != CONTENT_NONE)
+                    map_has(&told, ids[n]) || store_has(check->store, ids[n]) != CONTENT_NONE)
                     continue;
+                map_put(&told, ids[n], 1);
                 hash128_hex(hex, ids[n]);
-                name_models(check, ids[n], add_damage(check, hex, "missing from the store"));
+                add_lost(check, hex, "missing from the store", ids[n]);
             }
         }
     }
+    map_release(&told);
 }
 
-static void found_unreadable(void *context, const char *file, const struct err *why)
+static void check_manifests(struct check *check)
 {
-    add_damage(context, file, why->text);
+    for (size_t i = 0; i < store_absent_count(check->store); i++) {
+        const struct store_absent *absent = store_absent(check->store, i);
+        AUTO_FREE char *name = mem_printf("files/%s.json", absent->brief.fid);
+        name_views(&absent->brief, add_damage(check, name, absent->reason));
+    }
+    for (size_t i = 0; i < store_manifest_count(check->store); i++) {
+        const struct manifest *m = store_manifest(check->store, i);
+        AUTO_FREE char *name = mem_printf("files/%s.json", m->fid);
+        if (m->hurt)
+            name_views(m, add_damage(check, name, HURT));
+    }
 }
 
-static int take_manifest(void *context, const char *file, struct manifest *manifest,
-                         const struct err *why)
+/* What is not content: the store's own files, and what is none of them. */
+static void check_frame(struct check *check)
 {
-    if (!manifest)
-        found_unreadable(context, file, why);
-    return 0;
+    const char *format = store_format_damage(check->store);
+    const char *roster = store_roster_damage(check->store);
+    if (format)
+        add_damage(check, "format", format);
+    if (roster)
+        add_damage(check, "roster", roster);
+    for (size_t i = 0; i < store_held_damage_count(check->store); i++)
+        add_damage(check, store_held_damage(check->store, i)->name,
+                   store_held_damage(check->store, i)->reason);
+    for (size_t i = 0; i < store_foreign_count(check->store); i++) {
+        AUTO_FREE char *path = file_join(store_path(check->store), store_foreign(check->store, i));
+        path_list_add(&check->report->foreign, path);
+    }
 }
 
-static int check_store(struct check *check, const char *path, struct err *err)
+static int check_store(struct check *check, struct err *err)
 {
-    size_t count;
-    int r = store_each_manifest(path, take_manifest, check, err);
+    size_t count = 0;
+    int r = 0;
+    if (!check->only)
+        check_frame(check);
+    check_manifests(check);
     check_missing(check);
     char **names = store_object_names(check->store, &count);
+    if (!names)
+        return err_sys(err, "%s/objects", store_path(check->store));
+    store_prefer_objects(check->store, true); /* a held base must not cover for its object */
     for (size_t i = 0; i < count && r == 0; i++)
         r = check_object(check, names[i]);
+    store_prefer_objects(check->store, false);
     store_names_free(names, count);
     for (size_t h = 0; h < store_held_count(check->store) && r == 0; h++)
         r = check_held(check, h);
@@ -188,11 +246,11 @@ static int check_store(struct check *check, const char *path, struct err *err)
 }
 
 /* What the models need. */
-static void want_models(struct check *check, const struct library *library, const int *models,
-                        size_t count)
+static void want_models(struct check *check, const struct library *library,
+                        const struct verify_request *request)
 {
-    for (size_t i = 0; i < count; i++) {
-        const struct lib_model *model = &library->models[models[i]];
+    for (size_t i = 0; i < request->count; i++) {
+        const struct lib_model *model = &library->models[request->models[i]];
         for (size_t f = 0; f < model->file_count; f++) {
             const char *fid = library->files[model->files[f]].fid;
             const struct manifest *m = fid ? store_find(check->store, fid) : NULL;
@@ -204,28 +262,70 @@ static void want_models(struct check *check, const struct library *library, cons
     }
 }
 
-int ops_verify(struct ops *ops, const struct library *library, const int *models, size_t count,
+/* Notes in the catalog which stored files are damaged, and which are not, of those checked. */
+static int remember_damage(const struct check *check, size_t first, struct err *err)
+{
+    struct map lost = {0};
+    struct catalog *catalog = check->ops->catalog;
+    for (size_t i = first; i < check->report->count; i++)
+        if (!check->report->damaged[i].repaired)
+            map_put(&lost, &check->report->damaged[i].id, 1);
+    int r = catalog_begin(catalog, err);
+    for (size_t i = 0; i < store_manifest_count(check->store) && r == 0; i++) {
+        const struct manifest *m = store_manifest(check->store, i);
+        static const struct hash128 zero;
+        bool wanted = false, damaged = false;
+        for (size_t k = 0; k < m->range_count; k++) {
+            const struct manifest_range *range = &m->ranges[k];
+            wanted |= is_wanted(check, &range->id);
+            damaged |= map_has(&lost, &range->id) ||
+                       (!hash128_equal(&range->base, &zero) && map_has(&lost, &range->base));
+        }
+        if (wanted)
+            r = catalog_put_damage(catalog, m->fid, damaged, err);
+    }
+    map_release(&lost);
+    if (r == 0)
+        return catalog_commit(catalog, err);
+    catalog_rollback(catalog);
+    return r;
+}
+
+static int verify_store(struct ops *ops, const struct library *library, const char *path,
+                        const struct verify_request *request, struct progress *progress,
+                        struct verify_report *report, struct err *err)
+{
+    struct check check = {
+        .ops = ops, .progress = progress, .report = report, .only = request->count > 0};
+    size_t first = report->count;
+    int r = store_open(path, STORE_READ, NULL, &check.store, NULL, err);
+    if (r < 0)
+        return r;
+    for (size_t k = 0; k < store_manifest_count(check.store) && progress; k++)
+        atomic_fetch_add(&progress->total, store_manifest(check.store, k)->size);
+    want_models(&check, library, request);
+    check.transfer = transfer_new(ops, progress);
+    r = check_store(&check, err);
+    if (r == 0 && request->repair && report->count > first)
+        r = repair_store(ops, path, check.transfer, report, first, err);
+    if (r == 0)
+        r = remember_damage(&check, first, err);
+    transfer_free(check.transfer);
+    store_close(check.store);
+    map_release(&check.wanted);
+    return r;
+}
+
+int ops_verify(struct ops *ops, const struct library *library, const struct verify_request *request,
                struct progress *progress, struct verify_report *ret, struct err *err)
 {
     struct path_list stores = {0};
-    int r = 0;
     *ret = (struct verify_report){0};
+    int r = request->repair ? ops_may_write(ops, err) : 0;
     ops_stores(ops, &stores);
     progress_phase(progress, "verifying");
-    for (size_t i = 0; i < stores.count && r == 0; i++) {
-        struct check check = {.progress = progress, .report = ret, .only = count > 0};
-        r = store_open(stores.paths[i], STORE_READ, NULL, &check.store, NULL, err);
-        if (r < 0)
-            break;
-        for (size_t k = 0; k < store_manifest_count(check.store) && progress; k++)
-            atomic_fetch_add(&progress->total, store_manifest(check.store, k)->size);
-        want_models(&check, library, models, count);
-        check.transfer = transfer_new(ops, progress);
-        r = check_store(&check, stores.paths[i], err);
-        transfer_free(check.transfer);
-        store_close(check.store);
-        map_release(&check.wanted);
-    }
+    for (size_t i = 0; i < stores.count && r == 0; i++)
+        r = verify_store(ops, library, stores.paths[i], request, progress, ret, err);
     path_list_release(&stores);
     return r;
 }
@@ -240,8 +340,8 @@ int ops_gc(struct ops *ops, bool dry_run, struct gc_report *ret, struct err *err
     for (size_t i = 0; i < stores.count && r == 0; i++) {
         struct store *store;
         struct gc_report one = {0};
-        r = store_open(stores.paths[i], dry_run ? STORE_READ : STORE_WRITE, "gc", &store,
-                       &ops->notes, err);
+        r = dry_run ? store_open(stores.paths[i], STORE_READ, NULL, &store, &ops->notes, err)
+                    : ops_open_store(ops, stores.paths[i], "gc", NULL, &store, &ops->notes, err);
         if (r < 0)
             break;
         r = store_gc(store, dry_run, &one, err);

@@ -170,15 +170,18 @@ static int resolve(int cache, const char *rel, struct chain *chain, struct err *
         char target[4096];
         note_digest(chain, chain->end);
         if (fstatat(cache, chain->end, &chain->st, AT_SYMLINK_NOFOLLOW) < 0)
-            return chain->count ? err_set(err, ERR_NOTFOUND, "broken link: %s", strerror(errno))
-                                : err_sys(err, "%s", rel);
+            return err_sys(err, chain->count ? "broken link" : "%s", rel);
         if (!S_ISLNK(chain->st.st_mode)) {
             /* No folder on the way may be a link: it could lead out of the cache. */
             AUTO_FD int fd = file_open_beneath(cache, chain->end, O_PATH | O_NOFOLLOW, false, NULL);
+            if (fd < 0 && errno != ELOOP && errno != EXDEV)
+                return err_sys(err, "%s", chain->end);
             return fd >= 0 ? 0 : err_set(err, ERR_REFUSED, "a link through another link");
         }
         ssize_t n = readlinkat(cache, chain->end, target, sizeof target - 1);
-        if (n < 0 || chain->count == HOPS)
+        if (n < 0)
+            return err_sys(err, "%s", chain->end);
+        if (chain->count == HOPS)
             return err_set(err, ERR_FORMAT, "a link that never ends");
         target[n] = '\0';
         char *next = follow(chain->end, target);
@@ -209,7 +212,8 @@ struct repo {
 static void problem(const struct repo *repo, const char *rel, const char *reason)
 {
     AUTO_FREE char *path = file_join(repo->root, rel);
-    repo->sink->problem(repo->sink->context, path, reason);
+    if (repo->sink)
+        repo->sink->problem(repo->sink->context, path, reason);
 }
 
 /* Opens a folder below the cache; -1 where there is none, with a problem told otherwise. */
@@ -446,10 +450,12 @@ struct link_walk {
     struct hub_links *links;
 };
 
-static void add_links(struct link_walk *walk, const char *rel)
+/* A link that leads nowhere, or out, is none that counts; one that cannot be read might be. */
+static int add_links(struct link_walk *walk, const char *rel, struct err *err)
 {
     struct chain chain;
-    if (resolve(walk->cache, rel, &chain, NULL) == 0 && S_ISREG(chain.st.st_mode) && chain.count) {
+    int r = resolve(walk->cache, rel, &chain, err);
+    if (r == 0 && S_ISREG(chain.st.st_mode) && chain.count) {
         struct hub_links *links = walk->links;
         *ARRAY_ADD(links->links, links->count, links->cap) =
             (struct hub_link){.path = mem_strdup(chain.hops[0].path),
@@ -458,38 +464,41 @@ static void add_links(struct link_walk *walk, const char *rel)
                               .ino = chain.st.st_ino};
     }
     chain_release(&chain);
+    return r == ERR_IO ? r : 0;
 }
 
-static void walk_links(struct link_walk *walk, const char *rel, int depth)
+static int walk_links(struct link_walk *walk, const char *rel, int depth, struct err *err)
 {
     AUTO_FD int dir = openat(walk->cache, rel, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct names names = {0};
-    if (dir < 0 || depth > WALK_DEPTH || names_read(dir, &names, NULL) < 0)
-        return;
-    for (size_t i = 0; i < names.count; i++) {
+    if (depth > WALK_DEPTH || (dir < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)))
+        return 0;
+    int r = dir < 0 ? err_sys(err, "%s", rel) : names_read(dir, &names, err);
+    for (size_t i = 0; i < names.count && r == 0; i++) {
         AUTO_FREE char *below = file_join(rel, names.entries[i].name);
         if (names.entries[i].type == DT_DIR)
-            walk_links(walk, below, depth + 1);
+            r = walk_links(walk, below, depth + 1, err);
         else if (names.entries[i].type == DT_LNK)
-            add_links(walk, below);
+            r = add_links(walk, below, err);
     }
     names_release(&names);
+    return r;
 }
 
 int hub_links_read(const char *cache, struct hub_links *ret, struct err *err)
 {
+    static const char *const parts[] = {"snapshots", "blobs"};
     *ret = (struct hub_links){0};
     AUTO_FD int dir = file_open_dir(AT_FDCWD, cache, err);
     struct names names = {0};
     int r = dir < 0 ? dir : names_read(dir, &names, err);
     struct link_walk walk = {.cache = dir, .links = ret};
     for (size_t i = 0; i < names.count && r == 0; i++) {
-        if (!is_repo_folder(names.entries[i].name))
-            continue;
-        AUTO_FREE char *snapshots = file_join(names.entries[i].name, "snapshots");
-        AUTO_FREE char *blobs = file_join(names.entries[i].name, "blobs");
-        walk_links(&walk, snapshots, 0);
-        walk_links(&walk, blobs, 0);
+        for (size_t p = 0; p < COUNT_OF(parts) && r == 0; p++) {
+            AUTO_FREE char *below = file_join(names.entries[i].name, parts[p]);
+            if (is_repo_folder(names.entries[i].name))
+                r = walk_links(&walk, below, 0, err);
+        }
     }
     names_release(&names);
     return r;
@@ -535,4 +544,156 @@ bool hub_blob_is_busy(const char *cache, const char *blob_path, int max_age, cha
     AUTO_FREE char *locks = mem_printf("%s/.locks/%s", cache, folder);
     return fresh_file(blobs, ".incomplete", max_age, ret_name) ||
            fresh_file(locks, ".lock", max_age, ret_name);
+}
+
+static void add_removal(struct hub_removal *removal, const char *path)
+{
+    *ARRAY_ADD(removal->paths, removal->count, removal->cap) = mem_strdup(path);
+}
+
+/* Everything below a folder, then the folder itself; links are not followed. */
+static int add_tree(int cache, const char *rel, int depth, struct hub_removal *removal,
+                    struct err *err)
+{
+    AUTO_FD int dir = openat(cache, rel, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct names names = {0};
+    if (dir < 0 && errno == ENOENT)
+        return 0;
+    if (dir < 0)
+        return err_sys(err, "%s", rel);
+    int r = depth > WALK_DEPTH ? err_set(err, ERR_LIMIT, "%s: folders in folders", rel)
+                               : names_read(dir, &names, err);
+    for (size_t i = 0; i < names.count && r == 0; i++) {
+        AUTO_FREE char *below = file_join(rel, names.entries[i].name);
+        if (names.entries[i].type == DT_DIR)
+            r = add_tree(cache, below, depth + 1, removal, err);
+        else
+            add_removal(removal, below);
+    }
+    names_release(&names);
+    if (r == 0)
+        add_removal(removal, rel);
+    return r;
+}
+
+static bool is_among(const char *word, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(words[i], word) == 0)
+            return true;
+    return false;
+}
+
+/* The refs that name one of the commits. */
+static void add_refs(const struct repo *repo, const char *const *commits, size_t count,
+                     struct hub_removal *removal)
+{
+    for (size_t i = 0; i < repo->ref_count; i++) {
+        AUTO_FREE char *path = mem_printf("%s/refs/%s", repo->folder, repo->refs[i].name);
+        if (is_among(repo->refs[i].commit, commits, count))
+            add_removal(removal, path);
+    }
+}
+
+/* The repository's own blobs that links below a folder lead to. */
+static int blobs_below(int cache, const char *repo, const char *rel, int depth,
+                       struct hub_removal *blobs, struct err *err)
+{
+    AUTO_FD int dir = openat(cache, rel, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct names names = {0};
+    if (dir < 0 && errno == ENOENT)
+        return 0;
+    int r = dir < 0 || depth > WALK_DEPTH ? err_sys(err, "%s", rel) : names_read(dir, &names, err);
+    AUTO_FREE char *own = mem_printf("%s/blobs/", repo);
+    for (size_t i = 0; i < names.count && r == 0; i++) {
+        struct chain chain = {0};
+        AUTO_FREE char *below = file_join(rel, names.entries[i].name);
+        if (names.entries[i].type == DT_DIR) {
+            r = blobs_below(cache, repo, below, depth + 1, blobs, err);
+            continue;
+        }
+        r = resolve(cache, below, &chain, err);
+        for (size_t k = 1; k <= chain.count && r == 0; k++) {
+            const char *step = k < chain.count ? chain.hops[k].path : chain.end;
+            if (strncmp(step, own, strlen(own)) == 0)
+                add_removal(blobs, step);
+            else
+                blobs->shared = true;
+        }
+        chain_release(&chain);
+        r = r == ERR_IO ? r : 0; /* a link that leads nowhere has no blob */
+    }
+    names_release(&names);
+    return r;
+}
+
+/* Blobs of the revisions that go, which none of those that stay leads to. */
+static int add_blobs(struct repo *repo, const struct names *snapshots, const char *const *commits,
+                     size_t count, struct hub_removal *removal, struct err *err)
+{
+    struct hub_removal going = {0}, staying = {0};
+    int r = 0;
+    for (size_t i = 0; i < snapshots->count && r == 0; i++) {
+        const char *commit = snapshots->entries[i].name;
+        AUTO_FREE char *rel = mem_printf("%s/snapshots/%s", repo->folder, commit);
+        r = blobs_below(repo->cache, repo->folder, rel, 0,
+                        is_among(commit, commits, count) ? &going : &staying, err);
+    }
+    for (size_t i = 0; i < going.count && r == 0; i++)
+        if (!is_among(going.paths[i], (const char *const *)staying.paths, staying.count) &&
+            !is_among(going.paths[i], (const char *const *)removal->paths, removal->count))
+            add_removal(removal, going.paths[i]);
+    removal->shared |= going.shared;
+    hub_removal_release(&going);
+    hub_removal_release(&staying);
+    return r;
+}
+
+int hub_removal_read(const char *cache, const char *repo_folder, const char *const *commits,
+                     size_t count, bool keep_repo, struct hub_removal *ret, struct err *err)
+{
+    *ret = (struct hub_removal){0};
+    AUTO_FD int dir = file_open_dir(AT_FDCWD, cache, err);
+    struct repo repo = {.cache = dir, .root = cache, .folder = repo_folder};
+    struct names snapshots = {0};
+    AUTO_FREE char *rel = file_join(repo_folder, "snapshots"), *refs = file_join(repo_folder, "refs");
+    AUTO_FD int below = dir < 0 ? -1 : openat(dir, rel, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    int r = dir < 0                          ? dir
+            : below < 0 && errno != ENOENT ? err_sys(err, "%s", rel)
+            : below < 0                    ? 0
+                                           : names_read(below, &snapshots, err);
+    ret->repo = !keep_repo;
+    for (size_t i = 0; i < snapshots.count; i++)
+        ret->repo &= is_among(snapshots.entries[i].name, commits, count);
+    if (r == 0)
+        read_refs(&repo, refs, "", 0);
+    add_refs(&repo, commits, count, ret);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        AUTO_FREE char *snapshot = file_join(rel, commits[i]);
+        r = add_tree(dir, snapshot, 0, ret, err);
+    }
+    if (r == 0)
+        r = add_blobs(&repo, &snapshots, commits, count, ret, err);
+    if (r == 0 && ret->repo) { /* what is left of it; names that went already are gone then */
+        size_t before = ret->count;
+        r = add_tree(dir, repo_folder, 0, ret, err);
+        for (size_t i = before; i < ret->count; i++) {
+            if (!is_among(ret->paths[i], (const char *const *)ret->paths, before))
+                continue;
+            free(ret->paths[i]);
+            memmove(&ret->paths[i], &ret->paths[i + 1], (--ret->count - i) * sizeof *ret->paths);
+            i--;
+        }
+    }
+    names_release(&snapshots);
+    repo_release(&repo);
+    return r;
+}
+
+void hub_removal_release(struct hub_removal *removal)
+{
+    for (size_t i = 0; i < removal->count; i++)
+        free(removal->paths[i]);
+    free(removal->paths);
+    *removal = (struct hub_removal){0};
 }

@@ -77,6 +77,24 @@ struct hub_links {
 int hub_links_read(const char *cache, struct hub_links *ret, struct err *err);
 void hub_links_release(struct hub_links *links);
 
+/* Paths relative to a cache, in the order in which they are to go: folders behind what is in them. */
+struct hub_removal {
+    char **paths;
+    size_t count, cap;
+    bool repo;   /* the whole repository goes */
+    bool shared; /* a blob that several repositories share stays */
+};
+
+/*
+ * What deleting these revisions (commits) of a repository folder ("models--org--name") removes, as
+ * `hf cache rm` does it: their snapshots, the refs that name them, the blobs that no other
+ * revision leads to; all of the repository where no other revision is left and keep_repo is not
+ * set. Shared blobs stay: other repositories may lead to them.
+ */
+int hub_removal_read(const char *cache, const char *repo, const char *const *commits, size_t count,
+                     bool keep_repo, struct hub_removal *ret, struct err *err);
+void hub_removal_release(struct hub_removal *removal);
+
 /*
  * Whether a download into the repository that this blob belongs to is under way: an
  * ".incomplete" or a lock younger than max_age seconds. ret_name gets which (free it).

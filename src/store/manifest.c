@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A manifest file is one line, "tare-manifest VERSION CHECKSUM\n" with the XXH3-128 of the rest
- * in hex, and then one JSON object. docs/store-format.md names its fields.
+ * A manifest file holds the same text twice, the second one at the next multiple of 4096 bytes,
+ * filled up with newlines: what one damaged block of the disk takes, the other copy still has.
+ * The text: a line "tare-manifest 2 CHECKSUM LENGTH" with the XXH3-128 of the JSON object behind
+ * it in hex and its length, the object, a newline. docs/store-format.md names its fields.
+ * Version 1 was one text, without the length.
  */
 #include "store/manifest.h"
 
@@ -10,6 +13,12 @@
 
 #include <stdio.h>
 #include <string.h>
+
+enum { COPY_AT = 4096 }; /* copies begin at multiples of this */
+
+/* The first words of the two kinds of file. */
+static const char manifest_magic[] = "tare-manifest", roster_magic[] = "tare-roster";
+enum { ROSTER_VERSION = 2 };
 
 static const char *const state_names[] = {"pending", "kept", "stored", "restoring"};
 
@@ -85,9 +94,17 @@ static js *xattr_object(const struct manifest_xattr *xattr)
     return object;
 }
 
+static js *views_list(const struct manifest *m)
+{
+    js *views = js_list();
+    for (size_t i = 0; i < m->view_count; i++)
+        js_push(views, view_object(&m->views[i]));
+    return views;
+}
+
 static void put_lists(js *object, const struct manifest *m)
 {
-    js *xattrs = js_list(), *links = js_list(), *views = js_list(), *ranges = js_list();
+    js *xattrs = js_list(), *links = js_list(), *ranges = js_list();
     for (size_t i = 0; i < m->xattr_count; i++)
         js_push(xattrs, xattr_object(&m->xattrs[i]));
     for (size_t i = 0; i < m->link_count; i++) {
@@ -97,20 +114,17 @@ static void put_lists(js *object, const struct manifest *m)
         js_put_int(link, "mtime_ns", m->links[i].mtime_ns);
         js_push(links, link);
     }
-    for (size_t i = 0; i < m->view_count; i++)
-        js_push(views, view_object(&m->views[i]));
     for (size_t i = 0; i < m->range_count; i++)
         js_push(ranges, range_object(&m->ranges[i]));
     js_put(object, "xattrs", xattrs);
     js_put(object, "links", links);
-    js_put(object, "views", views);
+    js_put(object, "views", views_list(m));
     js_put(object, "ranges", ranges);
 }
 
-void manifest_write(const struct manifest *m, struct buf *out)
+static js *fields_object(const struct manifest *m)
 {
-    AUTO_JS js *object = js_object();
-    AUTO_BUF struct buf body = {0};
+    js *object = js_object();
     js_put_text(object, "fid", m->fid);
     js_put_text(object, "state", manifest_state_name(m->state));
     put_name(object, "path", m->path);
@@ -129,14 +143,33 @@ void manifest_write(const struct manifest *m, struct buf *out)
     js_put_int(object, "mtime_ns", m->mtime_ns);
     js_put_int(object, "atime_ns", m->atime_ns);
     js_put_bool(object, "note", m->note);
-    put_lists(object, m);
+    return object;
+}
+
+/* A line with version, checksum and length; the JSON; a newline. */
+static void put_text(const char *magic, int version, const js *object, struct buf *out)
+{
+    AUTO_BUF struct buf body = {0};
     js_write(object, &body);
     struct hash128 sum = hash128_of(body.data, body.len);
     char hex[HASH128_HEX];
     hash128_hex(hex, &sum);
-    buf_printf(out, "tare-manifest %d %s\n", MANIFEST_VERSION, hex);
+    buf_printf(out, "%s %d %s %zu\n", magic, version, hex, body.len);
     buf_add(out, body.data, body.len);
     buf_char(out, '\n');
+}
+
+void manifest_write(const struct manifest *m, struct buf *out)
+{
+    AUTO_JS js *object = fields_object(m);
+    AUTO_BUF struct buf text = {0};
+    put_lists(object, m);
+    put_text(manifest_magic, MANIFEST_VERSION, object, &text);
+    size_t start = out->len;
+    buf_add(out, text.data, text.len);
+    while ((out->len - start) % COPY_AT)
+        buf_char(out, '\n');
+    buf_add(out, text.data, text.len);
 }
 
 /* A name out of the object, in the manifest's arena; NULL where there is none. */
@@ -261,26 +294,42 @@ static bool get_fields(struct manifest *m, const js *object)
     return known && m->path && m->path[0] == '/' && m->root && m->format;
 }
 
-int manifest_read(const char *bytes, size_t n, struct manifest *m, struct err *err)
+/* The JSON object of the text that begins here, if its checksum agrees. */
+static int read_text(const char *magic, int newest, const char *bytes, size_t n, int *ret_version,
+                     const char **ret_body, size_t *ret_len, struct err *err)
 {
     int version = 0, used = 0;
-    char hex[HASH128_HEX] = "", sum_hex[HASH128_HEX];
+    size_t len = 0;
+    char word[16] = "", hex[HASH128_HEX] = "", sum_hex[HASH128_HEX];
     const char *newline = n ? memchr(bytes, '\n', MIN(n, 128u)) : NULL;
     AUTO_FREE char *line = mem_strndup(bytes, newline ? (size_t)(newline - bytes) : 0);
-    if (sscanf(line, "tare-manifest %d %32[0-9a-f]%n", &version, hex, &used) < 1 || version < 1)
-        return err_set(err, ERR_DAMAGED, "not a manifest");
-    if (version > MANIFEST_VERSION)
-        return err_set(err, ERR_UNSUPPORTED, "made by a newer tare (manifest version %d)", version);
+    int fields =
+        sscanf(line, "%15s %d %32[0-9a-f]%n %zu%n", word, &version, hex, &used, &len, &used);
+    if (fields < 2 || version < 1 || strcmp(word, magic) != 0)
+        return err_set(err, ERR_DAMAGED, "its first line is damaged");
+    if (version > newest)
+        return err_set(err, ERR_UNSUPPORTED, "made by a newer tare (%s version %d)", magic,
+                       version);
     const char *body = newline + 1;
-    size_t body_len = n - (size_t)(body - bytes);
-    if (body_len == 0 || body[body_len - 1] != '\n')
-        return err_set(err, ERR_DAMAGED, "the manifest is cut off");
-    struct hash128 sum = hash128_of(body, body_len - 1);
+    size_t left = n - (size_t)(body - bytes);
+    if (version == 1)
+        len = left ? left - 1 : 0;
+    if (fields != version + 2 || line[used] || len >= left || body[len] != '\n')
+        return err_set(err, ERR_DAMAGED, "it is cut off");
+    struct hash128 sum = hash128_of(body, len);
     hash128_hex(sum_hex, &sum);
     if (strcmp(hex, sum_hex) != 0)
-        return err_set(err, ERR_DAMAGED, "the checksum of the manifest does not agree");
+        return err_set(err, ERR_DAMAGED, "its checksum does not agree");
+    *ret_version = version;
+    *ret_body = body;
+    *ret_len = len;
+    return 0;
+}
+
+static int read_body(const char *body, size_t len, struct manifest *m, struct err *err)
+{
     AUTO_JS js *object = NULL;
-    int r = js_parse(body, body_len - 1, &object, err);
+    int r = js_parse(body, len, &object, err);
     if (r < 0)
         return r;
     uint64_t end = 0;
@@ -291,4 +340,73 @@ int manifest_read(const char *bytes, size_t n, struct manifest *m, struct err *e
     if (m->range_count)
         end = m->ranges[m->range_count - 1].offset + m->ranges[m->range_count - 1].bytes;
     return end == m->size ? 0 : err_set(err, ERR_DAMAGED, "the manifest does not cover its file");
+}
+
+/* Whether the file is what manifest_write makes of this text: both copies, and newlines between. */
+static bool is_whole(const char *bytes, size_t n, const char *text, size_t len)
+{
+    size_t second = (len + COPY_AT - 1) / COPY_AT * COPY_AT;
+    bool whole = n == second + len && memcmp(bytes, text, len) == 0 &&
+                 memcmp(bytes + second, text, len) == 0;
+    for (size_t i = len; i < second && whole; i++)
+        whole = bytes[i] == '\n';
+    return whole;
+}
+
+int manifest_read(const char *bytes, size_t n, struct manifest *m, struct err *err)
+{
+    const char *body = NULL;
+    size_t len = 0, at = 0;
+    int version;
+    int r = read_text(manifest_magic, MANIFEST_VERSION, bytes, n, &version, &body, &len, err);
+    int first = r;
+    while (r < 0 && (at += COPY_AT) < n)
+        r = read_text(manifest_magic, MANIFEST_VERSION, bytes + at, n - at, &version, &body, &len,
+                      NULL);
+    if (r < 0)
+        return first;
+    r = read_body(body, len, m, err);
+    if (r == 0 && version > 1)
+        m->hurt = !is_whole(bytes, n, bytes + at, (size_t)(body + len + 1 - (bytes + at)));
+    return r;
+}
+
+void roster_write(const struct manifest *const *manifests, size_t count, struct buf *out)
+{
+    AUTO_JS js *object = js_object();
+    js *files = js_list();
+    for (size_t i = 0; i < count; i++) {
+        js *file = fields_object(manifests[i]);
+        js_put(file, "views", views_list(manifests[i]));
+        js_push(files, file);
+    }
+    js_put(object, "files", files);
+    put_text(roster_magic, ROSTER_VERSION, object, out);
+}
+
+int roster_read(const char *bytes, size_t n, void (*found)(void *context, struct manifest *brief),
+                void *context, struct err *err)
+{
+    const char *body;
+    size_t len;
+    int version;
+    AUTO_JS js *object = NULL;
+    int r = read_text(roster_magic, ROSTER_VERSION, bytes, n, &version, &body, &len, err);
+    if (r == 0 && body + len + 1 != bytes + n)
+        r = err_set(err, ERR_DAMAGED, "bytes behind its end");
+    if (r == 0)
+        r = js_parse(body, len, &object, err);
+    if (r < 0)
+        return r;
+    const js *files = js_get(object, "files");
+    for (size_t i = 0; i < js_count(files); i++) {
+        struct manifest brief = {0};
+        if (get_fields(&brief, js_at(files, i)) &&
+            get_list(&brief, js_at(files, i), "views", get_view))
+            found(context, &brief);
+        else
+            r = err_set(err, ERR_DAMAGED, "an entry is wrong");
+        manifest_release(&brief);
+    }
+    return r;
 }

@@ -13,7 +13,7 @@
 
 #include <sys/stat.h>
 
-enum { MANIFEST_VERSION = 1 };
+enum { MANIFEST_VERSION = 2 };
 
 enum manifest_state {
     MANIFEST_PENDING,   /* the original is in its place and counts; objects may be incomplete */
@@ -68,6 +68,7 @@ struct manifest {
     uint32_t mode, uid, gid;
     int64_t mtime_ns, atime_ns;
     bool note; /* a NAME.tare was left in its place */
+    bool hurt; /* of what was read: one of its two copies is damaged, the other one served */
     struct manifest_xattr *xattrs;
     size_t xattr_count, xattr_cap;
     struct manifest_link *links;
@@ -81,15 +82,25 @@ struct manifest {
 
 void manifest_release(struct manifest *manifest);
 
-/* The bytes of the file: a line with version and checksum, and a JSON object. */
+/* The bytes of the file: twice the same, a line with version and checksum and a JSON object. */
 void manifest_write(const struct manifest *manifest, struct buf *out);
 
 /*
  * Reads such bytes into a zero-initialised manifest (released by the caller, also on failure).
+ * One undamaged copy is enough; hurt tells that the other one is not.
  * ERR_DAMAGED: the checksum, or what it guards; ERR_UNSUPPORTED: a newer version.
  * The ranges are known to be in order, without holes, and to cover size.
  */
 int manifest_read(const char *bytes, size_t n, struct manifest *manifest, struct err *err);
+
+/*
+ * The roster: what every manifest of a store is about (fid, path, size, hash, digest, views; no
+ * ranges, links or attributes), so that a manifest that is lost or damaged can be named.
+ */
+void roster_write(const struct manifest *const *manifests, size_t count, struct buf *out);
+/* Calls found for each entry; found may take the manifest by copying and zeroing it. */
+int roster_read(const char *bytes, size_t n, void (*found)(void *context, struct manifest *brief),
+                void *context, struct err *err);
 
 const char *manifest_state_name(enum manifest_state state);
 

@@ -11,8 +11,8 @@
  *   40   8  XXH3-64 of bytes 0 to 39
  *   48      E entries of 56 bytes: id 16, base 16 (0: none), raw bytes 8, first chunk 4,
  *           chunks 4, dtype 4, 0 4
- *           C chunks of 32 bytes: offset 8, stored bytes 4, raw bytes 4, codec 4, 0 4, XXH3-64
- *           of the raw bytes 8
+ *           C chunks of 32 bytes: offset 8, stored bytes 4, raw bytes 4, codec 4, low half of the
+ *           XXH3-64 of the stored bytes 4, XXH3-64 of the raw bytes 8
  *           the encoded chunks
  */
 #include "store/object.h"
@@ -112,6 +112,7 @@ static int parse_chunks(struct object *object, const uint8_t *p, struct err *err
             chunk->stored = get32(p + 8);
             chunk->raw = get32(p + 12);
             chunk->codec = (enum codec)get32(p + 16);
+            chunk->stored_sum = get32(p + 20);
             chunk->sum = get64(p + 24);
             uint64_t want = MIN(left, (uint64_t)object_chunk_bytes(entry->dtype));
             if (chunk->raw != want || chunk->stored > chunk->raw || chunk->offset > object->size ||
@@ -133,9 +134,10 @@ static int parse(struct object *object, struct err *err)
         return r;
     if (memcmp(head, magic, sizeof magic) != 0 || get64(head + 40) != hash64_of(head, 40))
         return damaged(err, "the header of the object is damaged");
-    if (get32(head + 8) != OBJECT_VERSION)
+    object->version = get32(head + 8);
+    if (object->version < 1 || object->version > OBJECT_VERSION)
         return err_set(err, ERR_UNSUPPORTED, "made by a newer tare (object version %u)",
-                       get32(head + 8));
+                       object->version);
     object->entry_count = get32(head + 12);
     object->chunk_count = get32(head + 16);
     uint64_t tables = (uint64_t)object->entry_count * ENTRY + (uint64_t)object->chunk_count * CHUNK;
@@ -192,10 +194,19 @@ const struct object_entry *object_find(const struct object *object, const struct
     return NULL;
 }
 
+void object_from_disk(const struct object *object)
+{
+    (void)posix_fadvise(object->fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 int object_read(const struct object *object, const struct object_chunk *chunk, uint8_t *dst,
                 struct err *err)
 {
-    return file_pread(object->fd, dst, chunk->stored, chunk->offset, err);
+    int r = file_pread(object->fd, dst, chunk->stored, chunk->offset, err);
+    if (r == 0 && object->version > 1 &&
+        (uint32_t)hash64_of(dst, chunk->stored) != chunk->stored_sum)
+        r = damaged(err, "what is stored of it was changed");
+    return r;
 }
 
 int object_writer_new(int dir, const char *name, const struct object_entry *entries, uint32_t count,
@@ -232,6 +243,7 @@ int object_writer_add(struct object_writer *writer, enum codec codec, const uint
     put32(p + 8, stored);
     put32(p + 12, raw);
     put32(p + 16, codec);
+    put32(p + 20, (uint32_t)hash64_of(data, stored));
     put64(p + 24, sum);
     int r = file_pwrite(writer->fd, data, stored, writer->at, err);
     writer->at += stored;

@@ -11,7 +11,7 @@
 #include "codec/codec.h"
 
 enum {
-    OBJECT_VERSION = 1,
+    OBJECT_VERSION = 2,
     PACK_BELOW = 64 * 1024, /* tensors smaller than this go into packs */
 };
 
@@ -19,7 +19,8 @@ struct object_chunk {
     uint64_t offset; /* in the file */
     uint32_t stored, raw;
     enum codec codec;
-    uint64_t sum; /* XXH3-64 of the raw bytes */
+    uint32_t stored_sum; /* low half of the XXH3-64 of the stored bytes */
+    uint64_t sum;        /* XXH3-64 of the raw bytes */
 };
 
 struct object_entry {
@@ -32,6 +33,7 @@ struct object_entry {
 /* An object file that is open for reading. Reading is safe from several threads. */
 struct object {
     int fd;
+    uint32_t version;
     uint64_t size;
     struct object_entry *entries;
     struct object_chunk *chunks;
@@ -46,7 +48,9 @@ int object_open_fd(int fd, uint64_t size, struct object **ret, struct err *err);
 /* Gives up one reference. Accepts NULL. */
 void object_free(struct object *object);
 const struct object_entry *object_find(const struct object *object, const struct hash128 *id);
-/* The encoded bytes of a chunk: chunk->stored bytes into dst. */
+/* What is read from it next comes from the disk, not from the system's cache. */
+void object_from_disk(const struct object *object);
+/* The encoded bytes of a chunk: chunk->stored bytes into dst. ERR_DAMAGED: their checksum. */
 int object_read(const struct object *object, const struct object_chunk *chunk, uint8_t *dst,
                 struct err *err);
 

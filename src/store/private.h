@@ -5,9 +5,11 @@
 
 #include "store/store.h"
 
+enum { OBJECT_NAME = 48 };
+
 /* An object file that is finished but still lies in tmp/. */
 struct unpublished {
-    char tmp[40], place[48]; /* names below tmp/ and objects/ */
+    char tmp[40], place[OBJECT_NAME]; /* names below tmp/ and objects/ */
 };
 
 struct held {
@@ -16,12 +18,22 @@ struct held {
 
 struct store {
     char *path;
+    int version;         /* of the format file */
+    char *format_damage; /* NULL, or what is wrong with the format file (readers) */
     int dir, tmp, files, objects, held_dir, lock; /* -1 where not open */
     enum store_mode mode;
     struct manifest *manifests;
-    size_t manifest_count, manifest_cap, unreadable;
+    size_t manifest_count, manifest_cap;
+    struct store_absent *absents;
+    size_t absent_count, absent_cap;
+    char *roster_damage; /* NULL, or what is wrong with the roster */
+    bool roster_stale;   /* a manifest is not on it: a crash came between */
+    char **foreign;      /* what lies in the store's folders and is not the store's */
+    size_t foreign_count, foreign_cap;
     struct held *held;
     size_t held_count, held_cap;
+    struct held_damage *held_damage;
+    size_t held_damage_count, held_damage_cap;
     struct hash128 *packs;
     size_t pack_count, pack_cap;
     struct map places; /* id -> place_make() */
@@ -59,9 +71,6 @@ int store_reload(struct store *store, struct buf *notes, struct err *err);
 int store_recover(struct store *store, struct buf *notes, struct err *err);
 
 /* "ab/abcdef…" or "ab/abcdef….pack" */
-void object_name(char dst[48], const struct hash128 *id, bool pack);
-
-/* The id that an object's or pack's name begins with. */
-bool object_parse_name(const char *name, struct hash128 *ret);
+void object_name(char dst[OBJECT_NAME], const struct hash128 *id, bool pack);
 
 #endif

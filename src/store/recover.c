@@ -44,20 +44,31 @@ static int sync_folder_of(const char *path, struct err *err)
     return dir < 0 ? dir : file_sync_dir(dir, err);
 }
 
+bool store_is_link(const struct manifest_link *link)
+{
+    char target[4096];
+    ssize_t n = readlink(link->path, target, sizeof target - 1);
+    return n >= 0 && (size_t)n == strlen(link->target) &&
+           memcmp(target, link->target, (size_t)n) == 0;
+}
+
 int store_restore_links(const struct manifest *m, struct err *err)
 {
     for (size_t i = 0; i < m->link_count; i++) {
         const struct manifest_link *link = &m->links[i];
-        if (symlink(link->target, link->path) < 0 && errno != EEXIST) {
-            if (errno == ENOENT || errno == ENOTDIR)
-                continue; /* its folder is gone: nobody looks for it there */
+        bool made = symlink(link->target, link->path) == 0;
+        if (!made && (errno == ENOENT || errno == ENOTDIR))
+            continue; /* its folder is gone: nobody looks for it there */
+        if (!made && errno != EEXIST)
             return err_sys(err, "%s", link->path);
-        }
+        if (!made && !store_is_link(link))
+            continue; /* somebody made another one */
         const struct timespec times[2] = {
             {.tv_nsec = UTIME_OMIT},
             {link->mtime_ns / 1000000000, (long)(link->mtime_ns % 1000000000)}};
-        if (link->mtime_ns > 0)
-            (void)utimensat(AT_FDCWD, link->path, times, AT_SYMLINK_NOFOLLOW);
+        if (link->mtime_ns > 0 && utimensat(AT_FDCWD, link->path, times, AT_SYMLINK_NOFOLLOW) < 0 &&
+            errno != ENOTSUP)
+            return err_sys(err, "the time of %s", link->path);
         int r = sync_folder_of(link->path, err);
         if (r < 0)
             return r;
@@ -75,13 +86,26 @@ bool store_is_back(const struct manifest *m)
            fsync(fd) == 0 && sync_folder_of(m->path, NULL) == 0;
 }
 
-void store_remove_note(const struct manifest *m)
+int store_remove_note(const struct manifest *m, struct err *err)
 {
     AUTO_FREE char *path = store_note_path(m);
     AUTO_BUF struct buf text = {0};
-    if (m->note && file_read_all(AT_FDCWD, path, 8192, &text, NULL) == 0 &&
-        (!text.len || strncmp(text.data, STORE_NOTE_BEGIN, strlen(STORE_NOTE_BEGIN)) == 0))
-        (void)unlink(path);
+    struct err why = {0};
+    int r = m->note ? file_read_all(AT_FDCWD, path, 8192, &text, &why) : ERR_NOTFOUND;
+    if (r == ERR_NOTFOUND || r == ERR_LIMIT || r == ERR_UNSUPPORTED)
+        return 0; /* none, or something else of that name */
+    if (r < 0)
+        return err_set(err, r, "%s", why.text);
+    bool ours = !text.len || strncmp(text.data, STORE_NOTE_BEGIN, strlen(STORE_NOTE_BEGIN)) == 0;
+    return ours && unlink(path) < 0 && errno != ENOENT ? err_sys(err, "%s", path) : 0;
+}
+
+int store_settle(const struct manifest *m, struct err *err)
+{
+    int r = store_remove_note(m, err);
+    if (r == 0)
+        r = sync_folder_of(m->path, err);
+    return r < 0 ? r : store_restore_links(m, err);
 }
 
 static void note(struct buf *notes, const char *path, const char *what)
@@ -93,18 +117,27 @@ static void note(struct buf *notes, const char *path, const char *what)
 /* What is to become of one manifest. */
 enum verdict { KEEP, DROP };
 
+/* Puts an original that was moved aside back. A cut may have left it under both names. */
+static bool move_back(const char *aside, const char *place)
+{
+    struct stat a, b;
+    if (renameat2(AT_FDCWD, aside, AT_FDCWD, place, RENAME_NOREPLACE) == 0)
+        return true;
+    return lstat(aside, &a) == 0 && lstat(place, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino && unlink(aside) == 0;
+}
+
 /* The original was moved aside and then nothing more happened. */
 static enum verdict recover_aside(const struct manifest *m, const char *aside, struct buf *notes)
 {
-    if (renameat2(AT_FDCWD, aside, AT_FDCWD, m->path, RENAME_NOREPLACE) < 0) {
+    if (!move_back(aside, m->path)) {
         note(notes, aside, "an original that was moved aside; another file is in its place");
         return KEEP;
     }
-    if (sync_folder_of(m->path, NULL) < 0 || store_restore_links(m, NULL) < 0) {
+    if (store_settle(m, NULL) < 0) {
         note(notes, m->path, "compressing it was cut off; its links could not be put back yet");
         return KEEP;
     }
-    store_remove_note(m);
     note(notes, m->path, "compressing it was cut off; the original is back in its place");
     return DROP;
 }
@@ -127,17 +160,31 @@ static enum verdict recover_one(const struct manifest *m, struct buf *notes)
     if (!there || m->state == MANIFEST_KEPT)
         return KEEP;
     if (S_ISREG(st.st_mode) && store_is_back(m)) {
-        if (store_restore_links(m, NULL) < 0) {
+        if (store_settle(m, NULL) < 0) {
             note(notes, m->path, "is back in its place, but its links could not be put back yet");
             return KEEP;
         }
-        store_remove_note(m);
         note(notes, m->path, "is back in its place; its stored copy is dropped");
         return DROP;
     }
     note(notes, m->path,
          "a different file is in its place now; both are kept (decompress --to, or delete)");
     return KEEP;
+}
+
+/* Whether the file of an absent manifest lies in its place, moved back there if it was aside. */
+static bool absent_is_back(const struct manifest *brief, struct buf *notes)
+{
+    if (!brief->path)
+        return false;
+    AUTO_FREE char *aside = store_aside_path(brief);
+    struct stat st;
+    if (lstat(aside, &st) == 0 && !move_back(aside, brief->path))
+        return false;
+    if (!store_is_back(brief) || store_settle(brief, NULL) < 0)
+        return false;
+    note(notes, brief->path, "is in its place; its damaged manifest is dropped");
+    return true;
 }
 
 /* What a file_replace leaves that died on the way: ".NAME.tmp". The lock is ours. */
@@ -154,7 +201,6 @@ static void remove_temporaries(int folder)
 
 int store_recover(struct store *store, struct buf *notes, struct err *err)
 {
-    struct gc_report report;
     int r = file_remove_below(store->tmp, err);
     remove_temporaries(store->files);
     remove_temporaries(store->held_dir);
@@ -166,18 +212,40 @@ int store_recover(struct store *store, struct buf *notes, struct err *err)
             dropped = true;
         }
     }
-    if (r < 0 || store->unreadable)
+    for (size_t i = store->absent_count; i-- > 0 && r == 0;)
+        if (absent_is_back(&store->absents[i].brief, notes))
+            r = store_drop_absent(store, store->absents[i].brief.fid, err);
+    if (r < 0 || store->absent_count)
         return r;
     if (dropped)
         r = store_reload(store, NULL, err);
-    return r < 0 ? r : store_gc(store, false, &report, err);
+    return r < 0 ? r : store_tidy(store, err);
 }
 
-/* Every id that manifests refer to, and the base of every delta among them. */
-static void mark(const struct store *store, struct map *ids)
+int store_tidy(struct store *store, struct err *err)
+{
+    struct gc_report report;
+    struct err why = {0};
+    int r = store_gc(store, false, &report, &why);
+    return r < 0 && r != ERR_REFUSED ? err_set(err, r, "%s", why.text) : 0;
+}
+
+static bool is_among(const char *fid, const char *const *fids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(fids[i], fid) == 0)
+            return true;
+    return false;
+}
+
+/* Every id that manifests, but for these, refer to, and the base of every delta among them. */
+static void mark(const struct store *store, const char *const *without, size_t count,
+                 struct map *ids)
 {
     for (size_t i = 0; i < store->manifest_count; i++) {
         const struct manifest *m = &store->manifests[i];
+        if (is_among(m->fid, without, count))
+            continue;
         for (size_t k = 0; k < m->range_count; k++) {
             map_put(ids, &m->ranges[k].id, 1);
             map_put(ids, &m->ranges[k].base, 1);
@@ -187,17 +255,22 @@ static void mark(const struct store *store, struct map *ids)
     }
 }
 
-/* Whether some entry of the object is referred to; what cannot be read is never removed. */
-static bool is_needed(const struct store *store, const char *name, const struct map *ids,
-                      bool *ret_delta)
+/* Whether some entry of the object is referred to: 1, 0, or ERR_REFUSED if it cannot be read. */
+static int is_needed(const struct store *store, const char *name, const struct map *ids,
+                     bool *ret_delta, struct err *err)
 {
     struct object *object;
     struct hash128 id;
-    bool needed = false;
+    struct err why = {0};
+    int needed = 0;
     *ret_delta = false;
-    if (!object_parse_name(name, &id) || (!store_name_is_pack(name) && map_has(ids, &id)) ||
-        object_open(store->objects, name, &object, NULL) < 0)
-        return true;
+    if (!store_name_is_pack(name) && store_name_id(name, &id) && map_has(ids, &id))
+        return 1;
+    if (object_open(store->objects, name, &object, &why) < 0)
+        return err_set(err, ERR_REFUSED,
+                       "%s: %.400s; nothing is removed until that is settled "
+                       "(tare verify --repair)",
+                       store->path, why.text);
     for (uint32_t i = 0; i < object->entry_count; i++) {
         needed |= map_has(ids, &object->entries[i].id);
         *ret_delta |= !hash128_is_zero(&object->entries[i].base);
@@ -219,24 +292,27 @@ static int sweep_object(struct store *store, const char *name, bool dry_run,
     return 0;
 }
 
-/* Deltas go before what may be their bases. */
+/* Deltas go before what may be their bases; nothing goes while something cannot be read. */
 static int sweep_objects(struct store *store, const struct map *ids, bool dry_run,
                          struct gc_report *report, struct err *err)
 {
-    size_t count;
+    size_t count = 0;
     char **names = store_object_names(store, &count);
-    int r = names ? 0 : err_sys(err, "%s/objects", store->path);
-    for (int deltas = 1; deltas >= 0; deltas--) {
-        for (size_t i = 0; names && i < count && r == 0; i++) {
-            bool delta;
-            if (names[i][0] && !is_needed(store, names[i], ids, &delta) && delta == deltas) {
-                r = sweep_object(store, names[i], dry_run, report, err);
-                names[i][0] = '\0';
-            }
-        }
+    if (!names)
+        return err_sys(err, "%s/objects", store->path);
+    int r = 0;
+    AUTO_FREE char *fates = mem_zalloc(count + 1); /* 'd': a delta to go, 's': another to go */
+    for (size_t i = 0; i < count && r >= 0; i++) {
+        bool delta;
+        r = is_needed(store, names[i], ids, &delta, err);
+        fates[i] = r == 0 ? (delta ? 'd' : 's') : ' ';
     }
-    if (names)
-        store_names_free(names, count);
+    r = MIN(r, 0);
+    for (const char *fate = "ds"; *fate; fate++)
+        for (size_t i = 0; i < count && r == 0; i++)
+            if (fates[i] == *fate)
+                r = sweep_object(store, names[i], dry_run, report, err);
+    store_names_free(names, count);
     return r;
 }
 
@@ -290,22 +366,37 @@ static int sweep_held(struct store *store, const struct map *ids, bool dry_run,
     return 0;
 }
 
-int store_gc(struct store *store, bool dry_run, struct gc_report *ret, struct err *err)
+/* gc as if some manifests were not there (dry), or for good (none left out). */
+static int sweep(struct store *store, const char *const *without, size_t count, bool dry_run,
+                 struct gc_report *ret, struct err *err)
 {
     struct map ids = {0};
     *ret = (struct gc_report){0};
-    if (store->broken)
-        return err_set(err, ERR_REFUSED, "%s could not be read in full; nothing is removed",
-                       store->path);
-    if (store->unreadable)
-        return err_set(err, ERR_REFUSED,
-                       "%s: %zu manifest(s) cannot be read; nothing is removed until they are "
-                       "repaired or moved away",
-                       store->path, store->unreadable);
-    mark(store, &ids);
+    mark(store, without, count, &ids);
     int r = sweep_objects(store, &ids, dry_run, ret, err);
     if (r == 0)
         r = sweep_held(store, &ids, dry_run, ret, err);
     map_release(&ids);
+    return r;
+}
+
+int store_weigh(struct store *store, const char *const *fids, size_t count, struct gc_report *ret,
+                struct err *err)
+{
+    return sweep(store, fids, count, true, ret, err);
+}
+
+int store_gc(struct store *store, bool dry_run, struct gc_report *ret, struct err *err)
+{
+    *ret = (struct gc_report){0};
+    if (store->broken)
+        return err_set(err, ERR_REFUSED, "%s could not be read in full; nothing is removed",
+                       store->path);
+    if (store->absent_count)
+        return err_set(err, ERR_REFUSED,
+                       "%s: %zu manifest(s) cannot be read; nothing is removed until that is "
+                       "settled (tare verify)",
+                       store->path, store->absent_count);
+    int r = sweep(store, NULL, 0, dry_run, ret, err);
     return r < 0 || dry_run || !ret->objects ? r : store_reload(store, NULL, err);
 }

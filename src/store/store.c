@@ -31,14 +31,14 @@ static const char readme[] =
     "files/ names every file that is stored here, as JSON; docs/store-format.md of tare\n"
     "describes every byte.\n";
 
-void object_name(char dst[48], const struct hash128 *id, bool pack)
+void object_name(char dst[OBJECT_NAME], const struct hash128 *id, bool pack)
 {
     char hex[HASH128_HEX];
     hash128_hex(hex, id);
-    snprintf(dst, 48, "%.2s/%s%s", hex, hex, pack ? ".pack" : "");
+    snprintf(dst, OBJECT_NAME, "%.2s/%s%s", hex, hex, pack ? ".pack" : "");
 }
 
-bool object_parse_name(const char *name, struct hash128 *ret)
+bool store_name_id(const char *name, struct hash128 *ret)
 {
     char hex[HASH128_HEX];
     snprintf(hex, sizeof hex, "%.32s", strlen(name) > 3 ? name + 3 : "");
@@ -59,10 +59,45 @@ static int open_part(const struct store *store, const char *name, struct err *er
     return fd < 0 ? err_sys(err, "%s/%s", store->path, name) : fd;
 }
 
+/* The last line of a format file: "check " and the XXH3-64 of all before it. */
+static void add_check(struct buf *out, const char *text, size_t n)
+{
+    buf_printf(out, "check %016llx\n", (unsigned long long)hash64_of(text, n));
+}
+
+void store_format_write(int64_t created, struct buf *out)
+{
+    AUTO_BUF struct buf text = {0};
+    buf_printf(&text, "tare-store %d\ncreated %lld\n", STORE_VERSION, (long long)created);
+    buf_add(out, text.data, text.len);
+    add_check(out, text.data, text.len);
+}
+
+int store_format_read(const char *text, size_t n, int *ret_version, struct err *err)
+{
+    enum { CHECK = 6 + 16 + 1 };
+    int version = 0, used = 0;
+    AUTO_FREE char *copy = mem_strndup(text, n);
+    AUTO_BUF struct buf check = {0};
+    bool checked = n > CHECK;
+    if (checked) {
+        add_check(&check, text, n - CHECK);
+        checked = memcmp(check.data, text + n - CHECK, CHECK) == 0;
+    }
+    int fields = sscanf(copy, "tare-store %d\ncreated %*d%n", &version, &used);
+    bool old = version == 1 && used && (size_t)used + 1 == n && copy[used] == '\n';
+    if (fields < 1 || (!checked && !old))
+        return err_set(err, ERR_DAMAGED, "the format file is damaged");
+    if (version > STORE_VERSION)
+        return err_set(err, ERR_UNSUPPORTED, "made by a newer tare (format %d)", version);
+    *ret_version = version;
+    return 0;
+}
+
 static int write_format(struct store *store, struct err *err)
 {
     AUTO_BUF struct buf text = {0};
-    buf_printf(&text, "tare-store %d\ncreated %lld\n", STORE_VERSION, (long long)time(NULL));
+    store_format_write(time(NULL), &text);
     int r = file_replace(store->dir, "README.txt", readme, sizeof readme - 1, 0600, err);
     return r < 0 ? r : file_replace(store->dir, "format", text.data, text.len, 0600, err);
 }
@@ -80,27 +115,43 @@ static int make_parts(struct store *store, struct err *err)
     return r < 0 ? r : write_format(store, err);
 }
 
+/* Only an empty folder becomes a store: rmdir refuses what holds anything. */
+static bool is_in_the_making(const struct store *store)
+{
+    static const char *const parts[] = {"files", "held", "objects"};
+    for (size_t i = 0; i < COUNT_OF(parts); i++)
+        if (unlinkat(store->dir, parts[i], AT_REMOVEDIR) < 0 && errno != ENOENT)
+            return false;
+    return true;
+}
+
+/*
+ * What the format file says. A reader goes on without it: the folders and manifests explain
+ * themselves. A writer does not, except to repair it.
+ */
 static int check_format(struct store *store, struct err *err)
 {
     AUTO_BUF struct buf text = {0};
+    struct err why = {0};
     int version = 0;
-    int r = file_read_all(store->dir, "format", 4096, &text, err);
-    if (r == ERR_NOTFOUND && store->mode == STORE_WRITE) {
-        /* Only an empty folder becomes a store: rmdir refuses what holds anything. */
-        static const char *const parts[] = {"objects", "held", "files"};
-        for (size_t i = 0; i < COUNT_OF(parts); i++)
-            if (unlinkat(store->dir, parts[i], AT_REMOVEDIR) < 0 && errno != ENOENT)
-                return err_set(err, ERR_DAMAGED, "%s: its format file is missing", store->path);
+    int r = file_read_all(store->dir, "format", 4096, &text, &why);
+    if (r == ERR_NOTFOUND && store->mode >= STORE_WRITE && is_in_the_making(store))
         return make_parts(store, err);
+    if (r == ERR_NOTFOUND)
+        r = err_set(&why, ERR_DAMAGED, "its format file is missing");
+    else if (r == 0)
+        r = store_format_read(text.data, text.len, &version, &why);
+    store->version = r == 0 ? version : STORE_VERSION;
+    if (r == ERR_DAMAGED && store->mode < STORE_WRITE) {
+        store->format_damage = mem_strdup(why.text);
+        return 0;
     }
-    if (r < 0)
-        return r;
-    if (sscanf(text.data, "tare-store %d", &version) != 1)
-        return err_set(err, ERR_DAMAGED, "%s: not a store of tare", store->path);
-    if (version > STORE_VERSION)
-        return err_set(err, ERR_UNSUPPORTED, "%s was made by a newer tare (format %d)", store->path,
-                       version);
-    return 0;
+    if ((r == ERR_DAMAGED && store->mode == STORE_REPAIR) ||
+        (r == 0 && version < STORE_VERSION && store->mode >= STORE_WRITE))
+        return make_parts(store, err);
+    return r < 0 ? err_set(err, r, "%s: %.400s%s", store->path, why.text,
+                           r == ERR_DAMAGED ? " (tare verify --repair)" : "")
+                 : 0;
 }
 
 /* One writer at a time, by a lock that the system drops when the process ends. */
@@ -128,9 +179,9 @@ static int take_lock(struct store *store, const char *command, struct err *err)
     text_time(since, time(NULL));
     int n = snprintf(who, sizeof who, "pid %d, %.100s, since %s\n", (int)getpid(),
                      command ? command : "tare", since);
-    if (ftruncate(store->lock, 0) < 0 || pwrite(store->lock, who, (size_t)n, 0) != n)
+    if (ftruncate(store->lock, 0) < 0)
         return err_sys(err, "%s/lock", store->path);
-    return 0;
+    return file_pwrite(store->lock, who, (size_t)n, 0, err);
 }
 
 static void index_delta(struct store *store, const struct hash128 *id, const struct hash128 *base)
@@ -174,24 +225,96 @@ static void index_pack(struct store *store, const char *name, const struct hash1
     object_free(object);
 }
 
+static void add_foreign(struct store *store, const char *folder, const char *name)
+{
+    *ARRAY_ADD(store->foreign, store->foreign_count, store->foreign_cap) = file_join(folder, name);
+}
+
+/* "ab/abcd…" or "ab/abcd….pack", as object_name makes them. */
+static bool is_object_name(const char *name)
+{
+    struct hash128 id;
+    char right[OBJECT_NAME];
+    if (strlen(name) >= OBJECT_NAME || !store_name_id(name, &id))
+        return false;
+    object_name(right, &id, store_name_is_pack(name));
+    return strcmp(right, name) == 0;
+}
+
+/* A list of names in the making: what is the store's, and what is not. */
+struct naming {
+    char **own, **foreign;
+    size_t own_count, own_cap, foreign_count, foreign_cap;
+};
+
+/* Sorts what lies in objects/ (folder "") or a folder below it; -1 with errno. */
+static int name_objects(const struct store *store, const char *folder, struct naming *naming)
+{
+    int fd = openat(store->objects, *folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    int r = stream ? 0 : -1;
+    for (struct dirent *entry; r == 0 && (errno = 0, entry = readdir(stream));) {
+        const char *name = entry->d_name;
+        AUTO_FREE char *full = file_join(folder, name);
+        if (name[0] == '.')
+            continue;
+        if (!*folder && strlen(name) == 2 && strspn(name, "0123456789abcdef") == 2 &&
+            entry->d_type != DT_REG)
+            r = name_objects(store, name, naming);
+        else if (is_object_name(full))
+            *ARRAY_ADD(naming->own, naming->own_count, naming->own_cap) = TAKE_PTR(full);
+        else
+            *ARRAY_ADD(naming->foreign, naming->foreign_count, naming->foreign_cap) =
+                TAKE_PTR(full);
+    }
+    int number = errno;
+    if (stream)
+        closedir(stream);
+    errno = number;
+    return number ? -1 : r;
+}
+
+static int name_all_objects(const struct store *store, struct naming *naming)
+{
+    if (name_objects(store, "", naming) == 0)
+        return 0;
+    int number = errno;
+    store_names_free(naming->own, naming->own_count);
+    store_names_free(naming->foreign, naming->foreign_count);
+    errno = number;
+    return -1;
+}
+
+char **store_object_names(const struct store *store, size_t *ret_count)
+{
+    struct naming naming = {0};
+    if (name_all_objects(store, &naming) < 0)
+        return NULL;
+    store_names_free(naming.foreign, naming.foreign_count);
+    *ret_count = naming.own_count;
+    return naming.own ? naming.own : mem_zalloc(sizeof *naming.own);
+}
+
 static int index_objects(struct store *store, struct err *err)
 {
-    size_t count;
-    char **names = store_object_names(store, &count);
-    if (!names)
+    struct naming naming = {0};
+    if (name_all_objects(store, &naming) < 0)
         return err_sys(err, "%s/objects", store->path);
     for (int packs = 0; packs < 2; packs++) {
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < naming.own_count; i++) {
             struct hash128 id;
-            if (!object_parse_name(names[i], &id) || store_name_is_pack(names[i]) != packs)
+            if (store_name_is_pack(naming.own[i]) != packs || !store_name_id(naming.own[i], &id))
                 continue;
             if (packs)
-                index_pack(store, names[i], &id);
+                index_pack(store, naming.own[i], &id);
             else
                 map_put(&store->places, &id, place_make(CONTENT_OBJECT, 0));
         }
     }
-    store_names_free(names, count);
+    for (size_t i = 0; i < naming.foreign_count; i++)
+        add_foreign(store, "objects", naming.foreign[i]);
+    store_names_free(naming.own, naming.own_count);
+    store_names_free(naming.foreign, naming.foreign_count);
     return 0;
 }
 
@@ -205,7 +328,12 @@ static void forget_index(struct store *store)
     store->pack_count = store->pack_cap = store->delta_count = store->delta_cap = 0;
     store->places = store->deltas = store->bases = store->held_ids = (struct map){0};
     store->pack = NULL;
-    store->unreadable = 0;
+    store->absents = NULL;
+    store->foreign = NULL;
+    store->held_damage = NULL;
+    store->roster_damage = NULL;
+    store->absent_count = store->absent_cap = store->foreign_count = store->foreign_cap = 0;
+    store->held_damage_count = store->held_damage_cap = 0;
 }
 
 static void clear(struct store *store)
@@ -215,6 +343,18 @@ static void clear(struct store *store)
         manifest_release(&store->manifests[i]);
     for (size_t i = 0; i < store->held_count; i++)
         manifest_release(&store->held[i].manifest);
+    for (size_t i = 0; i < store->absent_count; i++) {
+        manifest_release(&store->absents[i].brief);
+        free(store->absents[i].reason);
+    }
+    for (size_t i = 0; i < store->held_damage_count; i++) {
+        free(store->held_damage[i].name);
+        free(store->held_damage[i].reason);
+    }
+    store_names_free(store->foreign, store->foreign_count);
+    free(store->absents);
+    free(store->held_damage);
+    free(store->roster_damage);
     map_release(&store->places);
     map_release(&store->deltas);
     map_release(&store->bases);
@@ -226,99 +366,214 @@ static void clear(struct store *store)
     forget_index(store);
 }
 
-/* Calls found for each "*.json" of the folder dir. */
-static int each_manifest(int dir, const char *shown,
-                         int (*found)(void *context, const char *file, struct manifest *manifest,
-                                      const struct err *why),
-                         void *context, struct err *err)
+/* What a folder of manifests is read into. */
+typedef void found_manifest(struct store *store, const char *file, struct manifest *manifest,
+                            const struct err *why, struct buf *notes);
+
+/* Whether the name is that of a manifest: 32 hex digits and ".json". */
+static bool is_manifest_name(const char *name)
+{
+    char hex[HASH128_HEX];
+    struct hash128 id;
+    snprintf(hex, sizeof hex, "%.32s", name);
+    return hash128_parse(&id, hex) && strcmp(name + strlen(hex), ".json") == 0;
+}
+
+static void read_manifest(struct store *store, int dir, const char *name, found_manifest *found,
+                          struct buf *notes)
+{
+    AUTO_BUF struct buf text = {0};
+    struct manifest manifest = {0};
+    struct err why = {0};
+    int r = file_read_all(dir, name, MANIFEST_LIMIT, &text, &why);
+    if (r == 0)
+        r = manifest_read(text.data, text.len, &manifest, &why);
+    if (r == 0 && strncmp(name, manifest.fid, strlen(manifest.fid)) != 0)
+        r = err_set(&why, ERR_DAMAGED, "the manifest has another name than it says");
+    found(store, name, r < 0 ? NULL : &manifest, &why, notes);
+    manifest_release(&manifest);
+}
+
+static void add_held_damage(struct store *store, const char *name, const char *reason)
+{
+    *ARRAY_ADD(store->held_damage, store->held_damage_count, store->held_damage_cap) =
+        (struct held_damage){file_join("held", name), mem_strdup(reason)};
+}
+
+/* What is no manifest in a folder of them: a held base, or nothing of ours. */
+static void sort_other(struct store *store, int dir, const char *shown, const char *name)
+{
+    AUTO_FREE char *sidecar = mem_printf("%s.json", name);
+    if (name[0] == '.')
+        return;
+    if (dir != store->held_dir || !is_manifest_name(sidecar))
+        add_foreign(store, shown, name);
+    else if (faccessat(dir, sidecar, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        add_held_damage(store, name, "a held base whose description is missing");
+}
+
+/* Calls found for each manifest of the folder dir. */
+static int each_manifest(struct store *store, int dir, const char *shown, found_manifest *found,
+                         struct buf *notes, struct err *err)
 {
     int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     if (!stream)
         return err_sys(err, "%s", shown);
-    int r = 0;
-    for (struct dirent *entry; r == 0 && (errno = 0, entry = readdir(stream));) {
-        AUTO_BUF struct buf text = {0};
-        struct manifest manifest = {0};
-        struct err why = {0};
-        if (entry->d_name[0] == '.' || !text_ends_with(entry->d_name, ".json"))
-            continue;
-        AUTO_FREE char *path = file_join(shown, entry->d_name);
-        int bad = file_read_all(dir, entry->d_name, MANIFEST_LIMIT, &text, &why);
-        if (bad == 0)
-            bad = manifest_read(text.data, text.len, &manifest, &why);
-        if (bad == 0 && strncmp(entry->d_name, manifest.fid, strlen(manifest.fid)) != 0)
-            bad = err_set(&why, ERR_DAMAGED, "the manifest has another name than it says");
-        r = found(context, path, bad < 0 ? NULL : &manifest, &why);
-        manifest_release(&manifest);
+    int number = 0;
+    for (struct dirent *entry; (errno = 0, entry = readdir(stream));) {
+        if (is_manifest_name(entry->d_name))
+            read_manifest(store, dir, entry->d_name, found, notes);
+        else
+            sort_other(store, dir, shown, entry->d_name);
     }
-    if (r == 0 && errno)
-        r = err_sys(err, "%s", shown);
+    number = errno;
     closedir(stream);
-    return r;
+    errno = number;
+    return number ? err_sys(err, "%s", shown) : 0;
 }
 
-int store_each_manifest(const char *path,
-                        int (*found)(void *context, const char *file, struct manifest *manifest,
-                                     const struct err *why),
-                        void *context, struct err *err)
+static struct store_absent *add_absent(struct store *store, const char *fid, const char *reason,
+                                       bool lost)
 {
-    AUTO_FREE char *files = file_join(path, "files");
-    AUTO_FD int dir = file_open_dir(AT_FDCWD, files, err);
-    return dir < 0 ? dir : each_manifest(dir, files, found, context, err);
+    struct store_absent *absent = ARRAY_ADD(store->absents, store->absent_count, store->absent_cap);
+    absent->reason = mem_strdup(reason);
+    absent->lost = lost;
+    snprintf(absent->brief.fid, sizeof absent->brief.fid, "%.32s", fid);
+    return absent;
 }
 
-struct loading {
-    struct store *store;
-    struct buf *notes;
-};
-
-static int load_manifest(void *context, const char *file, struct manifest *manifest,
-                         const struct err *why)
+static void load_manifest(struct store *store, const char *file, struct manifest *manifest,
+                          const struct err *why, struct buf *notes)
 {
-    struct loading *loading = context;
-    struct store *store = loading->store;
     if (!manifest) {
-        store->unreadable++;
-        if (loading->notes)
-            buf_printf(loading->notes, "%s: %s\n", file, why->text);
-        return 0;
+        add_absent(store, file, why->text, false);
+        if (notes)
+            buf_printf(notes, "%s/files/%s: %s\n", store->path, file, why->text);
+        return;
     }
     *ARRAY_ADD(store->manifests, store->manifest_count, store->manifest_cap) = *manifest;
     *manifest = (struct manifest){0};
+}
+
+static struct store_absent *find_absent(struct store *store, const char *fid)
+{
+    for (size_t i = 0; i < store->absent_count; i++)
+        if (strcmp(store->absents[i].brief.fid, fid) == 0)
+            return &store->absents[i];
+    return NULL;
+}
+
+/* An entry of the roster without a manifest that can be read: what it says is kept. */
+static void take_brief(void *context, struct manifest *brief)
+{
+    struct store *store = context;
+    if (store_find(store, brief->fid))
+        return;
+    struct store_absent *absent = find_absent(store, brief->fid);
+    if (!absent)
+        absent = add_absent(store, brief->fid, "its manifest is missing", true);
+    manifest_release(&absent->brief);
+    absent->brief = *brief;
+    *brief = (struct manifest){0};
+}
+
+static void count_brief(void *context, struct manifest *brief)
+{
+    (void)brief;
+    ++*(size_t *)context;
+}
+
+/* Compares the roster with the manifests; stores of version 1 had none. */
+static int load_roster(struct store *store, struct err *err)
+{
+    AUTO_BUF struct buf text = {0};
+    struct err why = {0};
+    size_t listed = 0;
+    int r = file_read_all(store->dir, "roster", MANIFEST_LIMIT, &text, &why);
+    if (r == 0)
+        r = roster_read(text.data, text.len, count_brief, &listed, &why);
+    if (r == 0)
+        r = roster_read(text.data, text.len, take_brief, store, &why);
+    if (r == ERR_IO)
+        return err_set(err, r, "%s", why.text);
+    if (r < 0 && (r != ERR_NOTFOUND || store->version > 1))
+        store->roster_damage = mem_strdup(why.text);
+    store->roster_stale = r < 0 || listed != store->manifest_count + store->absent_count;
     return 0;
 }
 
-static int load_held(void *context, const char *file, struct manifest *manifest,
-                     const struct err *why)
+/* Writes down what manifests there are. without: a fid that is about to go, or NULL. */
+static int write_roster(struct store *store, const char *without, struct err *err)
 {
-    struct loading *loading = context;
-    struct store *store = loading->store;
+    size_t count = 0, most = store->manifest_count + store->absent_count;
+    AUTO_FREE const struct manifest **list = mem_alloc((most + 1) * sizeof *list);
+    AUTO_BUF struct buf text = {0};
+    for (size_t i = 0; i < most; i++) {
+        const struct manifest *m = i < store->manifest_count
+                                       ? &store->manifests[i]
+                                       : &store->absents[i - store->manifest_count].brief;
+        if (m->path && !(without && strcmp(m->fid, without) == 0))
+            list[count++] = m;
+    }
+    roster_write(list, count, &text);
+    return file_replace(store->dir, "roster", text.data, text.len, 0600, err);
+}
+
+static void load_held(struct store *store, const char *file, struct manifest *manifest,
+                      const struct err *why, struct buf *notes)
+{
     bool missing =
         manifest && faccessat(store->held_dir, manifest->fid, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
-    if (!manifest || missing) {
-        if (missing && errno == ENOENT && store->mode == STORE_WRITE)
-            (void)unlinkat(store->held_dir, file_base(file), 0);
-        else if (loading->notes)
-            buf_printf(loading->notes, "%s: %s\n", file,
-                       manifest ? "the base that it describes is missing" : why->text);
-        return 0;
+    if (manifest && !missing) {
+        struct held *held = ARRAY_ADD(store->held, store->held_count, store->held_cap);
+        held->manifest = *manifest;
+        *manifest = (struct manifest){0};
+        return;
     }
-    struct held *held = ARRAY_ADD(store->held, store->held_count, store->held_cap);
-    held->manifest = *manifest;
-    *manifest = (struct manifest){0};
-    return 0;
+    const char *reason = manifest ? "the base that it describes is missing" : why->text;
+    bool needless = missing && errno == ENOENT && store->mode >= STORE_WRITE;
+    if (needless && unlinkat(store->held_dir, file, 0) == 0)
+        return; /* a crash came between it and its base: nothing relied on it yet */
+    add_held_damage(store, file, reason);
+    if (notes)
+        buf_printf(notes, "%s/held/%s: %s\n", store->path, file, reason);
+}
+
+static int find_foreign(struct store *store, struct err *err)
+{
+    static const char *const own[] = {"files", "objects", "held",   "tmp",       "format",
+                                      "lock",  "log",     "roster", "README.txt"};
+    int fd = openat(store->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    if (!stream)
+        return err_sys(err, "%s", store->path);
+    for (struct dirent *entry; (errno = 0, entry = readdir(stream));) {
+        bool known = entry->d_name[0] == '.';
+        for (size_t i = 0; i < COUNT_OF(own) && !known; i++)
+            known = strcmp(own[i], entry->d_name) == 0;
+        if (!known)
+            add_foreign(store, "", entry->d_name);
+    }
+    int number = errno;
+    closedir(stream);
+    errno = number;
+    return number ? err_sys(err, "%s", store->path) : 0;
 }
 
 /* Reads everything into an empty index. */
 static int load_index(struct store *store, struct buf *notes, struct err *err)
 {
-    struct loading loading = {store, notes};
-    int r = each_manifest(store->files, "files", load_manifest, &loading, err);
+    int r = each_manifest(store, store->files, "files", load_manifest, notes, err);
     if (r == 0)
-        r = each_manifest(store->held_dir, "held", load_held, &loading, err);
+        r = load_roster(store, err);
+    if (r < 0 || store->mode == STORE_LIST)
+        return r;
+    r = each_manifest(store, store->held_dir, "held", load_held, notes, err);
     if (r == 0)
         r = index_objects(store, err);
+    if (r == 0)
+        r = find_foreign(store, err);
     if (r < 0)
         return r;
     for (size_t i = 0; i < store->manifest_count; i++)
@@ -348,7 +603,7 @@ int store_reload(struct store *store, struct buf *notes, struct err *err)
 
 static int open_parts(struct store *store, const char *command, struct buf *notes, struct err *err)
 {
-    if (store->mode == STORE_WRITE) {
+    if (store->mode >= STORE_WRITE) {
         int r = file_make_dirs(store->path, err);
         if (r < 0)
             return r;
@@ -357,7 +612,7 @@ static int open_parts(struct store *store, const char *command, struct buf *note
     if (store->dir < 0)
         return store->dir;
     int r = check_format(store, err);
-    if (r == 0 && store->mode == STORE_WRITE)
+    if (r == 0 && store->mode >= STORE_WRITE)
         r = take_lock(store, command, err);
     const struct {
         const char *name;
@@ -372,7 +627,9 @@ static int open_parts(struct store *store, const char *command, struct buf *note
     }
     if (r == 0)
         r = store_reload(store, notes, err);
-    if (r == 0 && store->mode == STORE_WRITE)
+    if (r == 0 && store->mode >= STORE_WRITE && store->roster_stale)
+        r = write_roster(store, NULL, err);
+    if (r == 0 && store->mode >= STORE_WRITE)
         r = store_recover(store, notes, err);
     return r;
 }
@@ -405,6 +662,7 @@ void store_close(struct store *store)
     cleanup_fd(&store->lock);
     cleanup_fd(&store->dir);
     free(store->unpublished);
+    free(store->format_damage);
     free(store->path);
     free(store);
 }
@@ -412,6 +670,11 @@ void store_close(struct store *store)
 const char *store_path(const struct store *store)
 {
     return store->path;
+}
+
+const char *store_format_damage(const struct store *store)
+{
+    return store->format_damage;
 }
 
 int store_dir(const struct store *store)
@@ -429,9 +692,54 @@ const struct manifest *store_manifest(const struct store *store, size_t i)
     return &store->manifests[i];
 }
 
-size_t store_unreadable(const struct store *store)
+struct manifest store_take(struct store *store, size_t i)
 {
-    return store->unreadable;
+    struct manifest manifest = store->manifests[i];
+    store->manifests[i] = (struct manifest){0};
+    return manifest;
+}
+
+size_t store_absent_count(const struct store *store)
+{
+    return store->absent_count;
+}
+
+const struct store_absent *store_absent(const struct store *store, size_t i)
+{
+    return &store->absents[i];
+}
+
+struct manifest store_take_brief(struct store *store, size_t i)
+{
+    struct manifest brief = store->absents[i].brief;
+    store->absents[i].brief = (struct manifest){0};
+    memcpy(store->absents[i].brief.fid, brief.fid, sizeof brief.fid);
+    return brief;
+}
+
+const char *store_roster_damage(const struct store *store)
+{
+    return store->roster_damage;
+}
+
+size_t store_foreign_count(const struct store *store)
+{
+    return store->foreign_count;
+}
+
+const char *store_foreign(const struct store *store, size_t i)
+{
+    return store->foreign[i];
+}
+
+size_t store_held_damage_count(const struct store *store)
+{
+    return store->held_damage_count;
+}
+
+const struct held_damage *store_held_damage(const struct store *store, size_t i)
+{
+    return &store->held_damage[i];
 }
 
 static struct manifest *find(const struct store *store, const char *fid)
@@ -462,6 +770,7 @@ int store_put_manifest(struct store *store, const struct manifest *manifest, str
         return r;
     }
     struct manifest *before = find(store, manifest->fid);
+    bool added = !before;
     if (before)
         manifest_release(before);
     else
@@ -469,7 +778,7 @@ int store_put_manifest(struct store *store, const struct manifest *manifest, str
     *before = copy;
     for (size_t i = 0; i < before->range_count; i++)
         index_delta(store, &before->ranges[i].id, &before->ranges[i].base);
-    return 0;
+    return added ? write_roster(store, NULL, err) : 0;
 }
 
 int store_set_state(struct store *store, const char *fid, enum manifest_state state,
@@ -490,16 +799,40 @@ int store_set_state(struct store *store, const char *fid, enum manifest_state st
     return r;
 }
 
+/*
+ * Off the roster first: a manifest that is not on it is put there again, never missed. On a full
+ * disk the old roster makes room for the new one.
+ */
+static int drop(struct store *store, const char *fid, struct err *err)
+{
+    AUTO_FREE char *name = mem_printf("%s.json", fid);
+    int r = write_roster(store, fid, err);
+    if (r == ERR_NOSPACE && unlinkat(store->dir, "roster", 0) == 0)
+        r = write_roster(store, fid, err);
+    if (r == 0 && unlinkat(store->files, name, 0) < 0 && errno != ENOENT)
+        r = err_sys(err, "%s", name);
+    return r < 0 ? r : file_sync_dir(store->files, err);
+}
+
 int store_drop_manifest(struct store *store, const char *fid, struct err *err)
 {
     struct manifest *manifest = find(store, fid);
-    AUTO_FREE char *name = mem_printf("%s.json", fid);
-    if (unlinkat(store->files, name, 0) < 0 && errno != ENOENT)
-        return err_sys(err, "%s", name);
-    int r = file_sync_dir(store->files, err);
+    int r = drop(store, fid, err);
     if (r == 0 && manifest) {
         manifest_release(manifest);
         *manifest = store->manifests[--store->manifest_count];
+    }
+    return r;
+}
+
+int store_drop_absent(struct store *store, const char *fid, struct err *err)
+{
+    struct store_absent *absent = find_absent(store, fid);
+    int r = drop(store, fid, err);
+    if (r == 0 && absent) {
+        manifest_release(&absent->brief);
+        free(absent->reason);
+        *absent = store->absents[--store->absent_count];
     }
     return r;
 }
@@ -581,6 +914,51 @@ int store_object_new(struct store *store, const struct object_entry *entries, ui
     return object_writer_new(store->tmp, made->tmp, entries, count, ret, err);
 }
 
+int store_object_again(struct store *store, const struct object_entry *entry,
+                       struct object_writer **ret, struct err *err)
+{
+    struct unpublished *made =
+        ARRAY_ADD(store->unpublished, store->unpublished_count, store->unpublished_cap);
+    snprintf(made->tmp, sizeof made->tmp, "%llu", (unsigned long long)++store->next_tmp);
+    object_name(made->place, &entry->id, false);
+    return object_writer_new(store->tmp, made->tmp, entry, 1, ret, err);
+}
+
+bool store_counts(const struct store *store, const struct hash128 *id, const char *name)
+{
+    uint64_t place;
+    char counts[OBJECT_NAME];
+    if (!map_get(&store->places, id, &place) || place_kind(place) == CONTENT_HELD)
+        return false;
+    bool pack = place_kind(place) == CONTENT_PACK;
+    object_name(counts, pack ? &store->packs[place_index(place)] : id, pack);
+    return strcmp(counts, name) == 0;
+}
+
+int store_unhold(struct store *store, const char *name, struct err *err)
+{
+    AUTO_FREE char *base = mem_strdup(file_base(name));
+    if (text_ends_with(base, ".json"))
+        base[strlen(base) - 5] = '\0';
+    AUTO_FREE char *sidecar = mem_printf("%s.json", base);
+    if ((unlinkat(store->held_dir, base, 0) < 0 && errno != ENOENT) ||
+        (unlinkat(store->held_dir, sidecar, 0) < 0 && errno != ENOENT))
+        return err_sys(err, "held/%s", base);
+    return file_sync_dir(store->held_dir, err);
+}
+
+int store_remove_object(struct store *store, const char *name, struct err *err)
+{
+    if (unlinkat(store->objects, name, 0) < 0 && errno != ENOENT)
+        return err_sys(err, "objects/%s", name);
+    return 0;
+}
+
+int store_refresh(struct store *store, struct err *err)
+{
+    return store_reload(store, NULL, err);
+}
+
 int store_object_finish(struct object_writer *writer, uint64_t *size, struct err *err)
 {
     uint64_t length;
@@ -615,11 +993,10 @@ int store_publish(struct store *store, struct err *err)
 
 void store_forget(struct store *store)
 {
-    struct gc_report report;
     store->unpublished_count = 0;
     (void)file_remove_below(store->tmp, NULL);
     if (store_reload(store, NULL, NULL) == 0)
-        (void)store_gc(store, false, &report, NULL); /* refuses where something is unreadable */
+        (void)store_tidy(store, NULL);
 }
 
 bool store_can_clone(const char *folder, const char *path)
@@ -689,36 +1066,14 @@ int store_log(struct store *store, const char *line, size_t n, struct err *err)
     AUTO_BUF struct buf text = {0};
     buf_add(&text, line, n);
     buf_char(&text, '\n');
-    if (write(fd, text.data, text.len) != (ssize_t)text.len)
-        return err_sys(err, "%s/log", store->path);
-    return 0;
-}
-
-char **store_object_names(const struct store *store, size_t *ret_count)
-{
-    size_t count = 0, cap = 8;
-    char **names = mem_alloc(cap * sizeof *names);
-    for (int i = 0; i < 256; i++) {
-        char folder[3];
-        snprintf(folder, sizeof folder, "%02x", i);
-        int fd = openat(store->objects, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-        if (fd < 0 && errno == ENOENT)
-            continue;
-        for (struct dirent *entry; stream && (errno = 0, entry = readdir(stream));)
-            if (entry->d_name[0] != '.')
-                *ARRAY_ADD(names, count, cap) = mem_printf("%s/%s", folder, entry->d_name);
-        int number = errno;
-        if (stream)
-            closedir(stream);
-        if (!stream || number) {
-            store_names_free(names, count);
-            errno = number;
-            return NULL;
-        }
+    /* One call, so that two writers' lines do not mix; what a short one leaves follows. */
+    for (size_t at = 0; at < text.len;) {
+        ssize_t put = write(fd, text.data + at, text.len - at);
+        if (put < 0 && errno != EINTR)
+            return err_sys(err, "%s/log", store->path);
+        at += (size_t)MAX(put, 0);
     }
-    *ret_count = count;
-    return names;
+    return 0;
 }
 
 void store_names_free(char **names, size_t count)

@@ -10,14 +10,23 @@
 #include "store/manifest.h"
 #include "store/object.h"
 
-enum { STORE_VERSION = 1 };
+enum { STORE_VERSION = 2 }; /* of the format file; all older ones are read */
 
 struct store;
 
 enum store_mode {
-    STORE_READ,  /* no lock; must exist */
-    STORE_WRITE, /* takes the lock; made where it does not exist; recovers */
+    STORE_LIST,   /* no lock; must exist; its manifests alone: no content can be read */
+    STORE_READ,   /* no lock; must exist */
+    STORE_WRITE,  /* takes the lock; made where it does not exist; recovers */
+    STORE_REPAIR, /* the same, and a damaged or missing format file is written anew */
 };
+
+/*
+ * The bytes of the format file, and what they say. Whatever later versions put into it, the last
+ * line is a checksum of all before it. ERR_DAMAGED, ERR_UNSUPPORTED: newer.
+ */
+void store_format_write(int64_t created, struct buf *out);
+int store_format_read(const char *text, size_t n, int *ret_version, struct err *err);
 
 /*
  * Opens a store. With STORE_WRITE what a crash left is put right first (the recovery table), and
@@ -29,6 +38,8 @@ int store_open(const char *path, enum store_mode mode, const char *command, stru
                struct buf *notes, struct err *err);
 void store_close(struct store *store); /* accepts NULL */
 const char *store_path(const struct store *store);
+/* NULL, or what is wrong with the format file of a store that is open for reading. */
+const char *store_format_damage(const struct store *store);
 int store_dir(const struct store *store);
 
 /* Manifests, as of the opening and of what this process did since. Owned by the store. */
@@ -36,17 +47,30 @@ size_t store_manifest_count(const struct store *store);
 const struct manifest *store_manifest(const struct store *store, size_t i);
 /* The manifest with this fid, or NULL. */
 const struct manifest *store_find(const struct store *store, const char *fid);
-/* Manifests that could not be read; gc refuses while there are any. */
-size_t store_unreadable(const struct store *store);
+/* Gives the manifest away: what remains of it in the store is empty. For STORE_LIST. */
+struct manifest store_take(struct store *store, size_t i);
 
 /*
- * Calls found for each manifest of a store that is not opened: manifest NULL and why filled for
- * one that cannot be read. found may take the manifest by copying and zeroing it.
+ * A manifest that is damaged, or missing although the roster knows it. What the roster says of
+ * it is in brief; path NULL where that is nothing. gc and compress refuse while there are any.
  */
-int store_each_manifest(const char *path,
-                        int (*found)(void *context, const char *file, struct manifest *manifest,
-                                     const struct err *why),
-                        void *context, struct err *err);
+struct store_absent {
+    struct manifest brief; /* fid always */
+    char *reason;
+    bool lost; /* there is no such file */
+};
+size_t store_absent_count(const struct store *store);
+const struct store_absent *store_absent(const struct store *store, size_t i);
+/* Gives away what the roster said of it: what remains is the fid. */
+struct manifest store_take_brief(struct store *store, size_t i);
+/* Forgets an absent manifest, durably: its file is back, or the user gave it up. */
+int store_drop_absent(struct store *store, const char *fid, struct err *err);
+
+/* NULL, or what is wrong with the roster. The next writer writes it anew. */
+const char *store_roster_damage(const struct store *store);
+/* Names below the store's path of files that are none of its own. */
+size_t store_foreign_count(const struct store *store);
+const char *store_foreign(const struct store *store, size_t i);
 
 /* ---- where the bytes of a content id are ---- */
 
@@ -96,6 +120,12 @@ int content_read(const struct content *content, uint64_t offset, uint8_t *dst, s
 /* A new object or pack for the file in the making; the name within tmp/ is the store's. */
 int store_object_new(struct store *store, const struct object_entry *entries, uint32_t count,
                      struct object_writer **ret, struct err *err);
+/*
+ * The same for one entry that is in the store already and damaged there: it gets an object of its
+ * own, which counts before whatever pack it was in.
+ */
+int store_object_again(struct store *store, const struct object_entry *entry,
+                       struct object_writer **ret, struct err *err);
 /* Finishes it: durable in tmp/. Adds its length to *size. */
 int store_object_finish(struct object_writer *writer, uint64_t *size, struct err *err);
 /* Moves all finished objects to their places and makes that durable. */
@@ -117,14 +147,31 @@ int store_drop_manifest(struct store *store, const char *fid, struct err *err);
  * from here. The link is not followed: path must be the regular file itself.
  */
 int store_hold(struct store *store, const struct manifest *file, bool link, struct err *err);
+/* Lets go of a held base (or of what is left of one: "held/…"), durably. */
+int store_unhold(struct store *store, const char *name, struct err *err);
+/* Removes an object or pack by its name ("ab/…"): one that cannot be read and is not needed. */
+int store_remove_object(struct store *store, const char *name, struct err *err);
+/* Reads the store's folders anew, after such changes. */
+int store_refresh(struct store *store, struct err *err);
+/* Whether an entry of this object or pack is what its id is read from. */
+bool store_counts(const struct store *store, const struct hash128 *id, const char *name);
 /* Whether a clone of the file can be made below this folder. */
 bool store_can_clone(const char *folder, const char *path);
 
 struct gc_report {
     uint64_t objects, bytes;
 };
-/* Removes what no manifest needs. With dry_run only counts. ERR_REFUSED with unreadable ones. */
+/*
+ * Removes what no manifest needs. With dry_run only counts. ERR_REFUSED while a manifest, or an
+ * object that it has to look into, cannot be read.
+ */
 int store_gc(struct store *store, bool dry_run, struct gc_report *ret, struct err *err);
+
+/* What gc would remove if these manifests were not there: nothing is changed. */
+int store_weigh(struct store *store, const char *const *fids, size_t count, struct gc_report *ret,
+                struct err *err);
+/* The gc that goes along with other work: where it refuses, that is no error of the work. */
+int store_tidy(struct store *store, struct err *err);
 
 /* Appends a line of JSON to the log. */
 int store_log(struct store *store, const char *line, size_t n, struct err *err);
@@ -133,9 +180,17 @@ int store_log(struct store *store, const char *line, size_t n, struct err *err);
 char **store_object_names(const struct store *store, size_t *ret_count);
 void store_names_free(char **names, size_t count);
 bool store_name_is_pack(const char *name);
+/* The id that an object's or pack's name is made of. */
+bool store_name_id(const char *name, struct hash128 *ret);
 /* Held files: what was noted of each when it was held; the file is held/<fid>. */
 size_t store_held_count(const struct store *store);
 const struct manifest *store_held(const struct store *store, size_t i);
+/* Descriptions of held files that are damaged, or whose file is missing. */
+struct held_damage {
+    char *name, *reason;
+};
+size_t store_held_damage_count(const struct store *store);
+const struct held_damage *store_held_damage(const struct store *store, size_t i);
 
 /* The name of the moved-aside original of a manifest: free it. */
 char *store_aside_path(const struct manifest *manifest);
@@ -146,8 +201,12 @@ char *store_restore_path(const struct manifest *manifest);
 int store_restore_links(const struct manifest *manifest, struct err *err);
 /* Whether the file is in its place with the manifest's bytes, and durable there. */
 bool store_is_back(const struct manifest *manifest);
+/* Whether the link is there, with this text. */
+bool store_is_link(const struct manifest_link *link);
 /* Removes the note, if what lies under its name is ours. */
-void store_remove_note(const struct manifest *manifest);
+int store_remove_note(const struct manifest *manifest, struct err *err);
+/* What follows when a file is in its place again: no note, its links, all of it durable. */
+int store_settle(const struct manifest *manifest, struct err *err);
 #define STORE_NOTE_BEGIN "This file was compressed by tare"
 /* The name of the note that is left in a plain folder: free it. */
 char *store_note_path(const struct manifest *manifest);
