@@ -190,6 +190,10 @@ static int explore(struct arguments *arguments)
         r = term_open(arguments->scheme, &err);
     if (r == 0) {
         models_rebuild(&app);
+        size_t left = session_interrupted(app.session);
+        if (left)
+            app_say(&app, false, "%zu job%s interrupted: 5 R goes on with %s", left,
+                    left == 1 ? " was" : "s were", left == 1 ? "it" : "them");
         session_scan(app.session, scope.count ? (const char *const *)scope.paths : NULL);
         run(&app, &during);
         term_close();

@@ -3,6 +3,7 @@
 #include "catalog/catalog.h"
 
 #include "base/file.h"
+#include "catalog/checked.h"
 #include "catalog/schema.h"
 
 #include <errno.h>
@@ -15,7 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SCHEMA_VERSION = COUNT_OF(schema_steps), APPLICATION_ID = 0x74617265 };
+enum {
+    SCHEMA_VERSION = COUNT_OF(schema_steps),
+    CHECKED_SINCE = 3, /* the version from which on pages have checksums */
+    APPLICATION_ID = 0x74617265
+};
 
 /* Every statement that runs often: prepared once, at first use. */
 enum statement {
@@ -56,6 +61,10 @@ enum statement {
     ESTIMATE_KEY,
     TENSOR_PLACES,
     FILE_PLACES,
+    JOB_ADD,
+    JOB_OWN,
+    JOB_DROP,
+    JOB_LIST,
     DAMAGE_PUT,
     DAMAGE_DROP,
     DAMAGE_FIND,
@@ -136,6 +145,10 @@ static const char *const statements[STATEMENT_COUNT] = {
                       " ON f.row = t.file WHERE t.id = ?1 AND f.state IN (0, 2)",
     [FILE_PLACES] = "SELECT path, 0, size FROM files WHERE (content = ?1 OR digest = ?2)"
                     " AND state IN (0, 2)",
+    [JOB_ADD] = "INSERT INTO jobs(what, pid, born, added) VALUES(?1, ?2, ?3, ?4) RETURNING id",
+    [JOB_OWN] = "UPDATE jobs SET pid = ?2, born = ?3 WHERE id = ?1",
+    [JOB_DROP] = "DELETE FROM jobs WHERE id = ?1",
+    [JOB_LIST] = "SELECT id, what, pid, born, added FROM jobs ORDER BY id",
     [DAMAGE_PUT] = "INSERT OR IGNORE INTO damage VALUES(?1)",
     [DAMAGE_DROP] = "DELETE FROM damage WHERE fid = ?1",
     [DAMAGE_FIND] = "SELECT 1 FROM damage WHERE fid = ?1",
@@ -151,16 +164,23 @@ struct catalog {
     sqlite3 *db;
     sqlite3_stmt *prepared[STATEMENT_COUNT];
     enum catalog_kind kind;
+    char *path;
+    bool damaged; /* found while it was read: set aside when it is closed */
 };
 
 static int fail(struct catalog *catalog, struct err *err)
 {
     int code = sqlite3_errcode(catalog->db);
-    return err_set(err,
-                   code == SQLITE_FULL   ? ERR_NOSPACE
-                   : code == SQLITE_BUSY ? ERR_BUSY
-                                         : ERR_IO,
-                   "catalog: %s", sqlite3_errmsg(catalog->db));
+    catalog->damaged |= code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+    if (code == SQLITE_CORRUPT && catalog->path)
+        return err_set(err, ERR_DAMAGED,
+                       "the catalog %.400s is damaged: it is set aside, and the next command makes "
+                       "a new one",
+                       catalog->path);
+    if (code == SQLITE_BUSY)
+        return err_set(err, ERR_BUSY, "the catalog is in use by another tare");
+    return err_set(err, code == SQLITE_FULL ? ERR_NOSPACE : ERR_IO, "catalog: %s",
+                   sqlite3_errmsg(catalog->db));
 }
 
 /* The statement, reset, ready for binding; NULL after an error that fail() tells. */
@@ -270,7 +290,8 @@ static int64_t pragma(struct catalog *catalog, const char *sql)
     return value;
 }
 
-static int migrate(struct catalog *catalog, struct err *err)
+/* *ret_old: it was of a version before there were checksums. */
+static int migrate(struct catalog *catalog, bool *ret_old, struct err *err)
 {
     int r = execute(catalog, "BEGIN IMMEDIATE", err);
     if (r < 0)
@@ -281,6 +302,7 @@ static int migrate(struct catalog *catalog, struct err *err)
     else if (version > SCHEMA_VERSION)
         r = err_set(err, ERR_UNSUPPORTED, "the catalog was made by a newer tare (version %lld)",
                     (long long)version);
+    *ret_old = version > 0 && version < CHECKED_SINCE;
     char line[80];
     for (int64_t v = version; v < SCHEMA_VERSION && r == 0; v++)
         r = execute(catalog, schema_steps[v], err);
@@ -300,6 +322,11 @@ static int migrate(struct catalog *catalog, struct err *err)
  */
 enum found { FOUND_NOTHING, FOUND_CATALOG, FOUND_FOREIGN, FOUND_GARBAGE };
 
+static uint32_t get32(const unsigned char *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
 static enum found look_at(const char *path)
 {
     static const char magic[16] = "SQLite format 3";
@@ -307,21 +334,47 @@ static enum found look_at(const char *path)
     struct stat st;
     if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
         return FOUND_NOTHING;
+    AUTO_FREE char *journal = mem_printf("%s-journal", path);
+    if (access(journal, F_OK) == 0)
+        return FOUND_CATALOG; /* its first page may be half written: SQLite takes that back */
     AUTO_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || st.st_size < (off_t)sizeof head ||
         file_pread(fd, head, sizeof head, 0, NULL) < 0 || memcmp(head, magic, sizeof magic) != 0)
         return FOUND_GARBAGE;
-    uint32_t id =
-        (uint32_t)head[68] << 24 | (uint32_t)head[69] << 16 | (uint32_t)head[70] << 8 | head[71];
-    return id == APPLICATION_ID ? FOUND_CATALOG : FOUND_FOREIGN;
+    /* Without id and schema: one that a crash left in the making; what it is shows when opened. */
+    bool fresh = get32(head + 68) == 0 && get32(head + 40) == 0;
+    return get32(head + 68) == APPLICATION_ID || fresh ? FOUND_CATALOG
+           : head[20] == CHECKED_RESERVE               ? FOUND_GARBAGE /* ours, by all signs */
+                                                       : FOUND_FOREIGN;
+}
+
+/* Whether every page has a checksum; an old catalog is written anew for that. */
+static bool has_checksums(struct catalog *catalog, bool old)
+{
+    int reserve = -1;
+    if (catalog->kind == CATALOG_MEMORY)
+        return true;
+    if (old)
+        (void)sqlite3_exec(catalog->db, "VACUUM", NULL, NULL, NULL);
+    (void)sqlite3_file_control(catalog->db, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserve);
+    return reserve == CHECKED_RESERVE;
 }
 
 /* One attempt to open. *ret_corrupt tells whether the catalog there is damaged. */
 static int try_open(struct catalog *catalog, const char *path, bool *ret_corrupt, struct err *err)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-    int r = sqlite3_open_v2(path, &catalog->db, flags, NULL) == SQLITE_OK ? 0 : fail(catalog, err);
+    int reserve = CHECKED_RESERVE;
+    bool old = false;
+    int r = sqlite3_open_v2(path, &catalog->db, flags, checked_vfs()) == SQLITE_OK
+                ? 0
+                : fail(catalog, err);
     sqlite3_busy_timeout(catalog->db, 10000);
+    if (r == 0)
+        (void)sqlite3_file_control(catalog->db, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserve);
+    if (r == 0 && pragma(catalog, "SELECT count(*) FROM sqlite_master") > 0 &&
+        pragma(catalog, "PRAGMA application_id") != APPLICATION_ID)
+        r = err_set(err, ERR_REFUSED, "not a catalog of tare; it is left as it is");
     bool network = catalog->kind == CATALOG_FILE && on_network(path);
     if (r == 0)
         r = execute(catalog,
@@ -332,7 +385,9 @@ static int try_open(struct catalog *catalog, const char *path, bool *ret_corrupt
                     "CREATE TEMP TABLE seen(id TEXT PRIMARY KEY) WITHOUT ROWID",
                     err);
     if (r == 0)
-        r = migrate(catalog, err);
+        r = migrate(catalog, &old, err);
+    if (r == 0 && !has_checksums(catalog, old))
+        r = err_set(err, ERR_DAMAGED, "its pages have no checksums");
     if (r == 0 && sqlite3_exec(catalog->db, statements[LOAD_MODELS], NULL, NULL, NULL) != SQLITE_OK)
         r = fail(catalog, err); /* damage that only reading finds */
     int code = sqlite3_errcode(catalog->db);
@@ -391,7 +446,7 @@ int catalog_open(const char *path, struct catalog **ret, struct buf *note, struc
                        file_base(aside));
         r = try_open(catalog, path, &corrupt, &why);
     }
-    if (r < 0 && r != ERR_UNSUPPORTED && r != ERR_BUSY) {
+    if (r < 0 && r != ERR_UNSUPPORTED && r != ERR_BUSY && r != ERR_REFUSED) {
         if (note)
             buf_printf(note, "%s: %s; the index is kept in memory for this run\n", path, why.text);
         catalog->kind = CATALOG_MEMORY;
@@ -401,8 +456,26 @@ int catalog_open(const char *path, struct catalog **ret, struct buf *note, struc
         free(catalog);
         return err_set(err, r, "%s: %.500s", path, why.text);
     }
+    catalog->path = mem_strdup(path);
+    catalog->damaged = false; /* what was, is set aside */
     *ret = catalog;
     return 0;
+}
+
+int catalog_check(struct catalog *catalog, struct err *err)
+{
+    AUTO_FREE char *first = NULL;
+    sqlite3_stmt *st = NULL;
+    int code = sqlite3_prepare_v2(catalog->db, "PRAGMA integrity_check(1)", -1, &st, NULL);
+    if (code == SQLITE_OK && (code = sqlite3_step(st)) == SQLITE_ROW)
+        first = mem_strdup((const char *)sqlite3_column_text(st, 0));
+    sqlite3_finalize(st);
+    if (first && strcmp(first, "ok") == 0)
+        return 0;
+    if (!first && code != SQLITE_CORRUPT)
+        return fail(catalog, err);
+    catalog->damaged = true;
+    return err_set(err, ERR_DAMAGED, "%s", first ? first : "a page has another checksum");
 }
 
 void catalog_close(struct catalog *catalog)
@@ -412,6 +485,9 @@ void catalog_close(struct catalog *catalog)
     for (int i = 0; i < STATEMENT_COUNT; i++)
         sqlite3_finalize(catalog->prepared[i]);
     sqlite3_close(catalog->db);
+    if (catalog->damaged && catalog->kind == CATALOG_FILE)
+        free(set_aside(catalog->path));
+    free(catalog->path);
     free(catalog);
 }
 
@@ -479,6 +555,53 @@ static char *column_name(struct arena *arena, sqlite3_stmt *st, int at)
     if (sqlite3_column_type(st, at) == SQLITE_NULL)
         return NULL;
     return arena_strndup(arena, bytes, (size_t)sqlite3_column_bytes(st, at));
+}
+
+int catalog_put_job(struct catalog *catalog, struct catalog_job *job, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, job->id ? JOB_OWN : JOB_ADD);
+    if (st && job->id) {
+        sqlite3_bind_int64(st, 1, job->id);
+        sqlite3_bind_int64(st, 2, job->pid);
+        sqlite3_bind_int64(st, 3, job->born);
+        return run(catalog, st, err);
+    }
+    if (st) {
+        bind_text(st, 1, job->what);
+        sqlite3_bind_int64(st, 2, job->pid);
+        sqlite3_bind_int64(st, 3, job->born);
+        sqlite3_bind_int64(st, 4, job->added);
+    }
+    int r = step(catalog, st, err);
+    if (r <= 0)
+        return r < 0 ? r : err_set(err, ERR_IO, "catalog: a job has no number");
+    job->id = sqlite3_column_int64(st, 0);
+    return run(catalog, st, err);
+}
+
+int catalog_drop_job(struct catalog *catalog, int64_t id, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, JOB_DROP);
+    if (st)
+        sqlite3_bind_int64(st, 1, id);
+    return run(catalog, st, err);
+}
+
+int catalog_jobs(struct catalog *catalog,
+                 void (*found)(void *context, const struct catalog_job *job), void *context,
+                 struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, JOB_LIST);
+    int r;
+    while ((r = step(catalog, st, err)) > 0) {
+        const struct catalog_job job = {.id = sqlite3_column_int64(st, 0),
+                                        .what = (const char *)sqlite3_column_text(st, 1),
+                                        .pid = sqlite3_column_int64(st, 2),
+                                        .born = sqlite3_column_int64(st, 3),
+                                        .added = sqlite3_column_int64(st, 4)};
+        found(context, &job);
+    }
+    return r;
 }
 
 /* Runs a statement that yields path, offset and bytes. */

@@ -24,6 +24,8 @@ enum catalog_kind {
  */
 int catalog_open(const char *path, struct catalog **ret, struct buf *note, struct err *err);
 void catalog_close(struct catalog *catalog); /* accepts NULL */
+/* Reads all of it. ERR_DAMAGED, with what is wrong: it is set aside when it is closed. */
+int catalog_check(struct catalog *catalog, struct err *err);
 enum catalog_kind catalog_kind(const struct catalog *catalog);
 
 int catalog_begin(struct catalog *catalog, struct err *err);
@@ -42,6 +44,20 @@ int catalog_stores(struct catalog *catalog, void (*found)(void *context, const c
 /* Remembers, or forgets, that what is stored of a file (by its manifest's fid) is damaged. */
 int catalog_put_damage(struct catalog *catalog, const char *fid, bool damaged, struct err *err);
 bool catalog_is_damaged(struct catalog *catalog, const char *fid);
+
+/* Work that was asked for, and the process that does it: born tells it from a later one. */
+struct catalog_job {
+    int64_t id;
+    const char *what; /* JSON; src/ops/queue.c knows it */
+    int64_t pid, born, added;
+};
+/* Adds a job (id is set), or, where it has an id, writes down who does it now. */
+int catalog_put_job(struct catalog *catalog, struct catalog_job *job, struct err *err);
+int catalog_drop_job(struct catalog *catalog, int64_t id, struct err *err);
+/* Calls found for each job, oldest first. */
+int catalog_jobs(struct catalog *catalog,
+                 void (*found)(void *context, const struct catalog_job *job), void *context,
+                 struct err *err);
 
 /* Calls found for each place on disk where there is a tensor of this content id. */
 int catalog_find_tensors(struct catalog *catalog, const struct hash128 *id,

@@ -25,6 +25,9 @@ static const char *const schema_steps[] = {
     " detail TEXT, PRIMARY KEY(model, idx)) WITHOUT ROWID;",
     /* Stored files of which the last verify, or an attempt to give them back, found damage. */
     "CREATE TABLE damage(fid TEXT PRIMARY KEY) WITHOUT ROWID;",
+    /* Work that was asked for and is not done: what as JSON, and the process that does it. */
+    "CREATE TABLE jobs(id INTEGER PRIMARY KEY, what TEXT, pid INTEGER, born INTEGER,"
+    " added INTEGER);",
 };
 
 #endif

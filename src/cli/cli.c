@@ -35,6 +35,8 @@ const struct command cli_commands[] = {
     {"verify", "[MODEL...] [--repair]", "read and check everything that is stored", OPT_REPAIR, 0,
      SIZE_MAX, cli_verify, false},
     {"gc", "[--dry-run]", "remove what nothing needs any more", OPT_DRY_RUN, 0, 0, cli_gc, false},
+    {"jobs", "[--resume | --clear]", "work that was interrupted; --resume does it",
+     OPT_RESUME | OPT_CLEAR, 0, 0, cli_jobs, false},
     {"log", "", "what was done, when, and what it gave", 0, 0, 0, cli_log, false},
     {"bench", "FILE [--base FILE] [--codec NAME] [--threads N]",
      "what each codec makes of a file, and how fast", OPT_BASE | OPT_CODEC, 1, 1, cli_bench, false},
@@ -50,6 +52,7 @@ enum {
     LONG_STORE,
     LONG_CATALOG,
     LONG_READONLY,
+    LONG_WAIT,
     LONG_WRITE,
     LONG_VERSION,
     LONG_OPT
@@ -64,6 +67,7 @@ static const struct option long_options[] = {
     {"catalog", required_argument, NULL, LONG_CATALOG},
     {"threads", required_argument, NULL, 't'},
     {"readonly", no_argument, NULL, LONG_READONLY},
+    {"wait", no_argument, NULL, LONG_WAIT},
     {"write", no_argument, NULL, LONG_WRITE},
     {"headers", no_argument, NULL, LONG_OPT + 0},
     {"forget", required_argument, NULL, LONG_OPT + 1},
@@ -79,6 +83,8 @@ static const struct option long_options[] = {
     {"dry-run", no_argument, NULL, LONG_OPT + 11},
     {"codec", required_argument, NULL, LONG_OPT + 12},
     {"repair", no_argument, NULL, LONG_OPT + 13},
+    {"resume", no_argument, NULL, LONG_OPT + 14},
+    {"clear", no_argument, NULL, LONG_OPT + 15},
     {NULL, 0, NULL, 0},
 };
 
@@ -309,6 +315,9 @@ static int take_option(struct cli *cli, int c)
         return 0;
     case LONG_READONLY:
         cli->options.readonly = true;
+        return 0;
+    case LONG_WAIT:
+        cli->options.wait = true;
         return 0;
     case LONG_WRITE:
         cli->write = true;

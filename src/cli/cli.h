@@ -32,6 +32,8 @@ enum {
     OPT_DRY_RUN = 1 << 11,
     OPT_CODEC = 1 << 12,
     OPT_REPAIR = 1 << 13,
+    OPT_RESUME = 1 << 14,
+    OPT_CLEAR = 1 << 15,
 };
 
 struct cli {
@@ -87,6 +89,11 @@ int cli_models(struct cli *cli, const struct library *library, bool all, int **r
 /* The model as --json shows it in list and show. */
 js *cli_model_json(const struct library *library, const struct lib_model *model);
 
+struct done_report;
+/* Shows what a verb did to models ("compressed"), with r and err its result; the exit status. */
+int cli_done(struct cli *cli, struct done_report *report, const char *verb, int r,
+             const struct err *err);
+
 int cli_scan(struct cli *cli);
 int cli_list(struct cli *cli);
 int cli_show(struct cli *cli);
@@ -96,6 +103,7 @@ int cli_decompress(struct cli *cli);
 int cli_delete(struct cli *cli);
 int cli_verify(struct cli *cli);
 int cli_gc(struct cli *cli);
+int cli_jobs(struct cli *cli);
 int cli_log(struct cli *cli);
 int cli_bench(struct cli *cli);
 int cli_doctor(struct cli *cli);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* tare plan, tare compress, tare decompress */
+/* tare plan, tare compress, tare decompress, tare delete */
 #include "cli/cli.h"
 
 #include "base/text.h"
 #include "ops/compress.h"
 #include "ops/delete.h"
+#include "ops/queue.h"
 #include "ops/scan.h"
 
 #include <string.h>
@@ -18,6 +19,7 @@ struct work {
     struct plan_request request;
     struct plan *plan;
     struct delete_plan *deletion;
+    struct queue_job job;
     struct done_report report;
     struct err err;
 };
@@ -27,6 +29,7 @@ static void work_release(struct work *work)
     plan_free(work->plan);
     delete_plan_free(work->deletion);
     done_report_release(&work->report);
+    queue_job_release(&work->job);
     free(work->models);
     library_unref(work->library);
 }
@@ -129,11 +132,11 @@ int cli_plan(struct cli *cli)
     return status;
 }
 
-static void print_done(const struct work *work, const char *verb)
+static void print_done(const struct done_report *report, const char *verb)
 {
     char size[16], stored[16];
-    for (size_t i = 0; i < work->report.count; i++) {
-        const struct done_model *m = &work->report.models[i];
+    for (size_t i = 0; i < report->count; i++) {
+        const struct done_model *m = &report->models[i];
         text_size(size, m->size);
         text_size(stored, m->stored);
         if (m->files && m->stored)
@@ -149,11 +152,11 @@ static void print_done(const struct work *work, const char *verb)
     }
 }
 
-static js *done_json(const struct work *work)
+static js *done_json(const struct done_report *report)
 {
     js *document = js_object(), *models = js_list();
-    for (size_t i = 0; i < work->report.count; i++) {
-        const struct done_model *m = &work->report.models[i];
+    for (size_t i = 0; i < report->count; i++) {
+        const struct done_model *m = &report->models[i];
         js *object = js_object();
         js_put_text(object, "id", m->id);
         js_put_int(object, "size", (int64_t)m->size);
@@ -172,32 +175,49 @@ static js *done_json(const struct work *work)
     return document;
 }
 
-/* Shows what was done; the exit status. */
-static int finish(struct work *work, const char *verb, int r)
+int cli_done(struct cli *cli, struct done_report *report, const char *verb, int r,
+             const struct err *err)
 {
-    cli_notes(&work->report.notes);
-    if (work->cli->json)
-        cli_print_json(done_json(work));
+    cli_notes(&report->notes);
+    if (cli->json)
+        cli_print_json(done_json(report));
     else
-        print_done(work, verb);
+        print_done(report, verb);
     int status = EXIT_DONE;
     bool told = false;
-    for (size_t i = 0; i < work->report.count; i++)
-        told |= work->report.models[i].error != NULL;
+    for (size_t i = 0; i < report->count; i++)
+        told |= report->models[i].error != NULL;
     if (r < 0 && (!told || r == ERR_CANCELLED))
-        status = cli_fail(&work->err);
+        status = cli_fail(err);
     else if (r < 0)
         status = EXIT_FAILED;
     return status == EXIT_NO_MODEL ? EXIT_FAILED : status;
 }
 
+/* Work is on the queue until it is done: what interrupts it leaves it there. */
+static void begin_queued(struct work *work, enum queue_what what)
+{
+    work->job = queue_job_for(what, work->library, work->models, work->count, &work->request);
+    queue_add(work->cli->ops, &work->job);
+}
+
+static int end_queued(struct work *work, int r)
+{
+    if (r != ERR_CANCELLED)
+        queue_drop(work->cli->ops, work->job.id);
+    else if (work->job.id)
+        buf_printf(&work->report.notes, "interrupted: tare jobs --resume goes on\n");
+    ops_refresh(work->cli->ops);
+    return r;
+}
+
 static int run_compress(void *context, struct progress *progress)
 {
     struct work *work = context;
+    begin_queued(work, QUEUE_COMPRESS);
     int r = ops_compress(work->cli->ops, work->library, work->plan, work->cli->given & OPT_KEEP,
                          progress, &work->report, &work->err);
-    ops_refresh(work->cli->ops);
-    return r;
+    return end_queued(work, r);
 }
 
 /* Asks on the terminal; anything but y means no. */
@@ -236,7 +256,7 @@ int cli_compress(struct cli *cli)
         return EXIT_DONE;
     }
     r = cli_run(cli, run_compress, &work);
-    int status = finish(&work, "compressed", r);
+    int status = cli_done(cli, &work.report, "compressed", r, &work.err);
     work_release(&work);
     return status;
 }
@@ -244,10 +264,11 @@ int cli_compress(struct cli *cli)
 static int run_decompress(void *context, struct progress *progress)
 {
     struct work *work = context;
+    if (!work->cli->to)
+        begin_queued(work, QUEUE_DECOMPRESS);
     int r = ops_decompress(work->cli->ops, work->library, work->models, work->count, work->cli->to,
                            progress, &work->report, &work->err);
-    ops_refresh(work->cli->ops);
-    return r;
+    return end_queued(work, r);
 }
 
 /* With --all only what is stored is meant. */
@@ -277,7 +298,7 @@ int cli_decompress(struct cli *cli)
         return status;
     }
     r = cli_run(cli, run_decompress, &work);
-    int status = finish(&work, cli->to ? "copied" : "decompressed", r);
+    int status = cli_done(cli, &work.report, cli->to ? "copied" : "decompressed", r, &work.err);
     work_release(&work);
     return status;
 }
@@ -317,10 +338,10 @@ static int run_delete_plan(void *context, struct progress *progress)
 static int run_delete(void *context, struct progress *progress)
 {
     struct work *work = context;
+    begin_queued(work, QUEUE_DELETE);
     int r = ops_delete(work->cli->ops, work->library, work->deletion, progress, &work->report,
                        &work->err);
-    ops_refresh(work->cli->ops);
-    return r;
+    return end_queued(work, r);
 }
 
 /* Only a capital Y deletes. */
@@ -358,7 +379,7 @@ int cli_delete(struct cli *cli)
         status = EXIT_USAGE;
     } else if (yes || asked_delete()) {
         r = cli_run(cli, run_delete, &work);
-        status = finish(&work, "deleted", r);
+        status = cli_done(cli, &work.report, "deleted", r, &work.err);
     }
     work_release(&work);
     return status;

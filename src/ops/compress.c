@@ -448,7 +448,7 @@ static int remove_original(struct work *work, struct err *err)
         remove_links(m);
     /* The last look before the only step that cannot be undone. */
     if (r == 0)
-        r = guard_unused(work->fd, &work->st, err);
+        r = guard_unused(work->fd, &work->st, NULL, err);
     if (r == 0 && !still_ours(work, aside))
         r = err_set(err, ERR_CHANGED, "it was replaced while it was compressed");
     if (r == 0 && unlink(aside) < 0)
@@ -510,9 +510,10 @@ static int begin_file(struct work *work, struct err *err)
     struct manifest *m = &work->manifest;
     struct catalog_tensors tensors;
     struct stat held;
-    unsigned allowed =
+    struct guard guard = {.live = run->plan->live};
+    guard.links =
         stat(work->file->path, &held) == 0 && store_holds(run->store, held.st_dev, held.st_ino);
-    int r = guard_file(work->model, work->file, true, allowed, err);
+    int r = guard_file(work->model, work->file, &guard, err);
     if (r < 0)
         return r;
     work->fd = file_open_found(work->model->root, work->file->path, &work->st, err);
@@ -522,7 +523,7 @@ static int begin_file(struct work *work, struct err *err)
     m->root = work->model->root;
     m->format = format_name(work->file->format);
     m->time = time(NULL);
-    m->freed = work->st.st_nlink > 1 + allowed ? 0 : (uint64_t)work->st.st_blocks * 512;
+    m->freed = work->st.st_nlink > 1 + guard.links ? 0 : (uint64_t)work->st.st_blocks * 512;
     AUTO_FREE char *note = store_note_path(m);
     m->note = strcmp(work->model->source, "hf") != 0 && lstat(note, &held) < 0 && errno == ENOENT;
     r = meta_read(work->fd, m, err);
@@ -556,15 +557,10 @@ static int begin_file(struct work *work, struct err *err)
     return 0;
 }
 
-static int check_space(const struct work *work, struct err *err)
+/* What one file needs while it is worked on: estimated, a little more, and room for manifests. */
+static uint64_t space_for(const struct plan_file *plan)
 {
-    uint64_t free_bytes, need = work->plan->estimated + work->plan->estimated / 20 + (1 << 20);
-    char missing[16];
-    if (file_free_space(store_path(work->run->store), &free_bytes, NULL) < 0 || free_bytes >= need)
-        return 0;
-    text_size(missing, need - free_bytes);
-    return err_set(err, ERR_NOSPACE, "%s more space is needed in %s", missing,
-                   store_path(work->run->store));
+    return plan->estimated + plan->estimated / 20 + (1 << 20);
 }
 
 /* All steps for one file. On any failure the original is in its place and the store as before. */
@@ -580,7 +576,7 @@ static int compress_file(struct run *run, const struct plan_file *plan, struct m
         work.digest = digest_new(digest_of_name(work.file->digest), work.file->size);
     int r = begin_file(&work, err);
     if (r == 0)
-        r = check_space(&work, err);
+        r = ops_check_space(store_path(run->store), space_for(plan), err);
     bool begun = r == 0;
     if (r == 0)
         r = encode_file(&work, err);
@@ -595,6 +591,8 @@ static int compress_file(struct run *run, const struct plan_file *plan, struct m
         (void)store_drop_manifest(run->store, work.manifest.fid, NULL);
     if (r < 0 && begun)
         store_forget(run->store);
+    if (r == ERR_NOSPACE && begun)
+        r = ops_explain_space(store_path(run->store), space_for(plan), err);
     if (r == 0) {
         *ret = work.manifest;
         work.manifest = (struct manifest){0};

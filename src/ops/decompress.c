@@ -22,16 +22,7 @@ struct restore {
     struct progress *progress;
 };
 
-static int check_space(const char *path, uint64_t size, struct err *err)
-{
-    uint64_t have;
-    char missing[16];
-    uint64_t need = size + (1 << 20);
-    if (file_free_space(path, &have, NULL) < 0 || have >= need)
-        return 0;
-    text_size(missing, need - have);
-    return err_set(err, ERR_NOSPACE, "%s more space is needed in %s", missing, path);
-}
+enum { SPARE = 1 << 20 }; /* for manifests and folders */
 
 /* Writes the file under another name in its folder, complete with everything, and durable. */
 static int write_aside(struct restore *run, const struct manifest *m, const char *path, bool copy,
@@ -52,7 +43,7 @@ static int write_aside(struct restore *run, const struct manifest *m, const char
         r = err_sys(err, "%s", path);
     if (r < 0)
         (void)unlink(path);
-    return r;
+    return r == ERR_NOSPACE ? ops_explain_space(path, m->size + SPARE, err) : r;
 }
 
 /* Makes the folders of the path below a folder that exists. */
@@ -97,7 +88,7 @@ static int restore_file(struct restore *run, const char *fid, struct err *err)
                              "%s: a different file is in its place; tare decompress --to DIR "
                              "writes a copy elsewhere",
                              m->path);
-    int r = check_space(folder, m->size, err);
+    int r = ops_check_space(folder, m->size + SPARE, err);
     if (r == 0)
         r = store_set_state(run->store, fid, MANIFEST_RESTORING, err);
     if (r == 0)
@@ -128,7 +119,7 @@ static int copy_file(struct restore *run, const char *fid, const struct lib_mode
         return err_set(err, ERR_EXISTS, "%s: is there already", path);
     int r = make_parents(path, err);
     if (r == 0)
-        r = check_space(folder, m->size, err);
+        r = ops_check_space(folder, m->size + SPARE, err);
     if (r == 0)
         r = write_aside(run, m, aside, true, err);
     if (r == 0 && renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE) < 0) {
@@ -160,15 +151,17 @@ static int restore_from(struct restore *run, const struct order *order, const ch
                 continue;
             progress_item(run->progress, ++item, (uint32_t)order->library->file_count);
             double start = ops_now();
+            const struct manifest *m = store_find(run->store, file->fid);
+            uint64_t size = m ? m->size : file->size; /* another file may lie in its place */
             r = order->to ? copy_file(run, file->fid, model, model->file_names[f], order->to, &why)
                           : restore_file(run, file->fid, &why);
             done->seconds += ops_now() - start;
             if (r == 0) {
                 done->files++;
-                done->size += file->size;
+                done->size += size;
                 done->freed -= order->to || file->state == FILE_KEPT
                                    ? 0
-                                   : (int64_t)file->size - (int64_t)file->stored;
+                                   : (int64_t)size - (int64_t)file->stored;
             } else {
                 if (!done->error)
                     done->error = mem_printf("%s: %s", file->path, why.text);

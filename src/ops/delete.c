@@ -90,9 +90,10 @@ static void check_files(struct planner *p)
         struct err why = {0};
         bool there = file->state == FILE_PLAIN || file->state == FILE_KEPT;
         p->plan->models[p->at].files += there || file->store;
-        if (there && guard_file(model, file, false, ANY_LINKS, &why) < 0 &&
-            !(why.code == ERR_NOTFOUND))
+        struct guard guard = {.links = ANY_LINKS};
+        if (there && guard_file(model, file, &guard, &why) < 0 && why.code != ERR_NOTFOUND)
             refuse(p, why.text);
+        guard_note(&guard, &p->plan->notes);
         if (file->state == FILE_CHANGED)
             refuse(p, "a file that is stored was changed in its place: move one of the two away");
     }
@@ -481,7 +482,7 @@ static int remove_path(const struct delete_path *p, uint64_t *freed, struct err 
         return errno == ENOENT ? 0 : err_sys(err, "%s", p->path);
     if (S_ISREG(st.st_mode)) {
         AUTO_FD int fd = file_open_regular(dir, name, &st, err);
-        int r = fd < 0 ? fd : guard_unused(fd, &st, err);
+        int r = fd < 0 ? fd : guard_unused(fd, &st, NULL, err);
         if (r < 0)
             return r;
     }
@@ -500,7 +501,7 @@ static void check_use(struct run *run, bool *in_use)
         struct stat st;
         struct err why = {0};
         AUTO_FD int fd = file_open_regular(AT_FDCWD, p->path, &st, NULL);
-        if (fd >= 0 && guard_unused(fd, &st, &why) < 0) {
+        if (fd >= 0 && guard_unused(fd, &st, NULL, &why) < 0) {
             in_use[p->model] = true;
             failed(run, p->model, p->path, &why);
         }

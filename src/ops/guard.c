@@ -19,10 +19,11 @@
 enum { FRESH = 15 * 60 };
 
 /* Whether one of the process's descriptors is this inode. */
-static bool has_open(int proc, const char *pid, dev_t dev, ino_t ino)
+static bool has_open(int proc, const char *pid, dev_t dev, ino_t ino, unsigned *unseen)
 {
     AUTO_FREE char *path = file_join(pid, "fd");
     int fd = openat(proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    *unseen += fd < 0 && (errno == EACCES || errno == EPERM);
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     bool found = false;
     struct stat st;
@@ -53,7 +54,7 @@ static bool has_mapped(int proc, const char *pid, dev_t dev, ino_t ino)
     return found;
 }
 
-char *guard_user_of(dev_t dev, ino_t ino)
+char *guard_user_of(dev_t dev, ino_t ino, unsigned *unseen)
 {
     AUTO_FD int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *stream = proc < 0 ? NULL : fdopendir(dup(proc));
@@ -61,7 +62,7 @@ char *guard_user_of(dev_t dev, ino_t ino)
     for (struct dirent *entry; stream && !user && (entry = readdir(stream));) {
         const char *pid = entry->d_name;
         if (strspn(pid, "0123456789") != strlen(pid) || atol(pid) == (long)getpid() ||
-            (!has_open(proc, pid, dev, ino) && !has_mapped(proc, pid, dev, ino)))
+            (!has_open(proc, pid, dev, ino, unseen) && !has_mapped(proc, pid, dev, ino)))
             continue;
         AUTO_FREE char *comm = file_join(pid, "comm");
         char name[64] = "a process";
@@ -77,8 +78,9 @@ char *guard_user_of(dev_t dev, ino_t ino)
 }
 
 /* A write lease is given only where nobody else has the file open at all. */
-int guard_unused(int fd, const struct stat *st, struct err *err)
+int guard_unused(int fd, const struct stat *st, unsigned *ret_unseen, struct err *err)
 {
+    unsigned unseen = 0;
     /* Somebody who opens it just now sends a signal: one that does nothing by default. */
     (void)fcntl(fd, F_SETSIG, SIGURG);
     bool unused = fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
@@ -87,13 +89,15 @@ int guard_unused(int fd, const struct stat *st, struct err *err)
         (void)fcntl(fd, F_SETLEASE, F_UNLCK);
     if (unused)
         return 0;
-    AUTO_FREE char *user = guard_user_of(st->st_dev, st->st_ino);
+    AUTO_FREE char *user = guard_user_of(st->st_dev, st->st_ino, &unseen);
     if (user)
         return err_set(err, ERR_BUSY, "%s, has it open", user);
     if (could_ask && fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
         (void)fcntl(fd, F_SETLEASE, F_UNLCK);
     else if (could_ask)
         return err_set(err, ERR_BUSY, "a process of another user has it open for writing");
+    if (ret_unseen && !could_ask)
+        *ret_unseen = MAX(*ret_unseen, unseen);
     return 0;
 }
 
@@ -116,8 +120,8 @@ static int check_run(const struct lib_model *model, struct err *err)
     return 0;
 }
 
-int guard_file(const struct lib_model *model, const struct lib_file *file, bool live,
-               unsigned allowed_links, struct err *err)
+int guard_file(const struct lib_model *model, const struct lib_file *file, struct guard *guard,
+               struct err *err)
 {
     struct stat st;
     AUTO_FD int fd = file_open_found(model->root, file->path, &st, err);
@@ -126,19 +130,32 @@ int guard_file(const struct lib_model *model, const struct lib_file *file, bool 
     if ((uint64_t)st.st_size != file->size || st.st_mtim.tv_sec != file->mtime ||
         st.st_ino != file->ino)
         return err_set(err, ERR_CHANGED, "changed since it was indexed; scan again");
-    if (st.st_nlink > 1 + allowed_links)
+    if (st.st_nlink > 1 + guard->links)
         return err_set(err, ERR_REFUSED,
                        "it has %u other hard links: removing this one frees "
                        "nothing",
-                       (unsigned)st.st_nlink - 1 - allowed_links);
+                       (unsigned)st.st_nlink - 1 - guard->links);
     if (geteuid() != 0 && st.st_uid != geteuid())
         return err_set(err, ERR_REFUSED, "it belongs to another user");
-    int r = guard_unused(fd, &st, err);
-    if (r == 0 && !live && strcmp(model->source, "hf") != 0)
+    int r = guard_unused(fd, &st, &guard->unseen, err);
+    if (r == 0 && !guard->live && strcmp(model->source, "hf") != 0)
         r = check_run(model, err);
     AUTO_FREE char *busy = NULL;
     if (r == 0 && strcmp(model->source, "hf") == 0 &&
         hub_blob_is_busy(model->root, file->path, FRESH, &busy))
         r = err_set(err, ERR_BUSY, "a download beside it is under way (%s)", busy);
     return r;
+}
+
+void guard_note(const struct guard *guard, struct path_list *notes)
+{
+    if (!guard->unseen)
+        return;
+    for (size_t i = 0; i < notes->count; i++)
+        if (strstr(notes->paths[i], "could not be looked at"))
+            return;
+    AUTO_FREE char *note = mem_printf("%u processes of other users could not be looked at: whether "
+                                      "one of them has these files open is not known",
+                                      guard->unseen);
+    path_list_add(notes, note);
 }

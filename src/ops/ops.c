@@ -66,6 +66,28 @@ struct pool *ops_pool(struct ops *ops)
     return ops->pool;
 }
 
+int ops_check_space(const char *path, uint64_t need, struct err *err)
+{
+    uint64_t have;
+    char missing[16];
+    if (file_free_space(path, &have, NULL) < 0 || have >= need)
+        return 0;
+    text_size(missing, need - have);
+    return err_set(err, ERR_NOSPACE, "%s more space is needed in %.400s", missing, path);
+}
+
+int ops_explain_space(const char *path, uint64_t need, struct err *err)
+{
+    char size[16];
+    if (ops_check_space(path, need, err) == 0) {
+        text_size(size, need);
+        err_set(err, ERR_NOSPACE,
+                "no space, although the disk has some: a quota? up to %s are needed in %.400s", size,
+                path);
+    }
+    return ERR_NOSPACE;
+}
+
 double ops_now(void)
 {
     struct timespec t;

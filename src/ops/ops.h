@@ -51,6 +51,11 @@ int ops_may_write(const struct ops *ops, struct err *err);
  */
 int ops_find_model(const struct library *library, const char *text, int *ret, struct err *err);
 
+/* ERR_NOSPACE, with how much is missing, where the path's file system has less than need. */
+int ops_check_space(const char *path, uint64_t need, struct err *err);
+/* After ERR_NOSPACE: the same sentence, or that a quota is in the way, instead of the system's. */
+int ops_explain_space(const char *path, uint64_t need, struct err *err);
+
 /* Seconds of a clock that only goes forward. */
 double ops_now(void);
 

@@ -180,13 +180,15 @@ static char *reason_against(struct planner *p, const struct lib_model *model,
     if (p->request->quick)
         return file->links > 2 ? mem_strdup("it has other hard links") : NULL;
     struct stat st;
-    unsigned held = 0;
+    struct guard guard = {.live = p->request->live};
     if (stat(file->path, &st) == 0 && st.st_nlink > 1) {
         AUTO_FREE char *path = ops_store_for(p->ops, model, file->path);
         struct store *store = store_at(p, path);
-        held = store && store_holds(store, st.st_dev, st.st_ino);
+        guard.links = store && store_holds(store, st.st_dev, st.st_ino);
     }
-    return guard_file(model, file, p->request->live, held, &err) < 0 ? mem_strdup(err.text) : NULL;
+    int r = guard_file(model, file, &guard, &err);
+    guard_note(&guard, &p->plan->notes);
+    return r < 0 ? mem_strdup(err.text) : NULL;
 }
 
 static int add_files(struct planner *p, struct err *err)
@@ -694,6 +696,7 @@ int ops_plan(struct ops *ops, const struct library *library, const struct plan_r
 {
     struct planner p = {.ops = ops, .library = library, .request = request};
     p.plan = mem_zalloc(sizeof *p.plan);
+    p.plan->live = request->live;
     p.files = mem_zalloc((library->file_count + 1) * sizeof *p.files);
     for (size_t i = 0; i < library->file_count; i++)
         p.files[i].fd = -1;

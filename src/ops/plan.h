@@ -59,6 +59,7 @@ struct plan {
     int64_t frees;         /* net; may be ≤ 0 */
     uint64_t needed, free; /* space while working; free there now */
     double seconds;
+    bool live;              /* as the request said */
     struct path_list notes; /* hints for the user */
     struct arena arena;
 };

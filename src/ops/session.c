@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "jobs/job.h"
+#include "ops/queue.h"
 #include "ops/scan.h"
 
 #include <stdio.h>
@@ -14,11 +15,13 @@ struct entry {
     struct session_job shown;
     struct session *session;
     struct job *job;
-    bool cancelled;
+    atomic_bool given_up; /* cancelled by the user, not by the end of the program */
     /* Work: */
     struct ops_options options;
     struct library *library;
     struct plan *plan;
+    struct delete_plan *deletion;
+    struct queue_job queued; /* its id: the place on the queue */
     struct path_list paths;
     int *models;
     size_t count;
@@ -51,6 +54,7 @@ void event_free(struct event *event)
         return;
     library_unref(event->library);
     plan_free(event->plan);
+    delete_plan_free(event->deletion);
     free(event);
 }
 
@@ -58,6 +62,7 @@ struct session *session_new(const struct ops_options *options)
 {
     struct session *session = mem_zalloc(sizeof *session);
     session->options = *options;
+    session->options.wait = true;
     session->results = results_new();
     return session;
 }
@@ -67,6 +72,8 @@ static void entry_free(struct entry *entry)
     job_free(entry->job);
     library_unref(entry->library);
     plan_free(entry->plan);
+    delete_plan_free(entry->deletion);
+    queue_job_release(&entry->queued);
     path_list_release(&entry->paths);
     done_report_release(&entry->report);
     verify_report_release(&entry->verify);
@@ -150,6 +157,15 @@ static int work_one(struct entry *entry, struct ops *ops, struct progress *progr
     case JOB_PLAN:
         entry->request.models = entry->models;
         return ops_plan(ops, entry->library, &entry->request, progress, &entry->plan, &entry->err);
+    case JOB_DELETE_PLAN:
+        return ops_delete_plan(ops, entry->library, entry->models, entry->count, &entry->deletion,
+                               &entry->err);
+    case JOB_DELETE:
+        r = ops_delete(ops, entry->library, entry->deletion, progress, &entry->report,
+                       &entry->err);
+        break;
+    case JOB_RESUME:
+        return queue_resume(ops, &entry->queued, progress, &entry->report, &entry->err);
     case JOB_COMPRESS:
         r = ops_compress(ops, entry->library, entry->plan, entry->keep, progress, &entry->report,
                          &entry->err);
@@ -177,6 +193,10 @@ static void *work(void *context, struct progress *progress)
     message->ended = entry;
     if (ops_open(&entry->options, &ops, &entry->err) == 0) {
         int r = work_one(entry, ops, progress);
+        if (entry->shown.kind == JOB_RESUME)
+            send_library(entry, ops);
+        if (r != ERR_CANCELLED || atomic_load(&entry->given_up))
+            queue_drop(ops, entry->queued.id);
         if (r == 0)
             entry->err.code = 0;
         buf_add(&entry->notes, ops->notes.data, ops->notes.len);
@@ -187,8 +207,7 @@ static void *work(void *context, struct progress *progress)
 
 static bool is_store_job(const struct entry *entry)
 {
-    return entry->shown.kind == JOB_COMPRESS || entry->shown.kind == JOB_DECOMPRESS ||
-           entry->shown.kind == JOB_VERIFY;
+    return entry->shown.kind >= JOB_COMPRESS;
 }
 
 static void start(struct session *session, struct entry *entry)
@@ -224,6 +243,27 @@ static struct entry *add(struct session *session, enum job_kind kind, char *titl
     entry->library = library ? library_ref(library) : NULL;
     *ARRAY_ADD(session->jobs, session->job_count, session->job_cap) = entry;
     return entry;
+}
+
+/* Writes the job down, so that it is not forgotten when this program ends. */
+static void enqueue(struct session *session, struct entry *entry, enum queue_what what,
+                    const int *models, size_t count, const struct plan_request *request)
+{
+    struct ops *ops;
+    entry->queued = queue_job_for(what, entry->library, models, count, request);
+    if (ops_open(&session->options, &ops, NULL) < 0)
+        return;
+    queue_add(ops, &entry->queued);
+    ops_close(ops);
+}
+
+static void dequeue(struct session *session, int64_t id)
+{
+    struct ops *ops;
+    if (!id || ops_open(&session->options, &ops, NULL) < 0)
+        return;
+    queue_drop(ops, id);
+    ops_close(ops);
 }
 
 static void take_models(struct entry *entry, const int *models, size_t count)
@@ -271,19 +311,18 @@ void session_plan(struct session *session, struct library *library,
 void session_compress(struct session *session, struct library *library, struct plan *plan,
                       bool keep)
 {
-    size_t asked = 0;
-    int first = NO_MODEL;
-    for (size_t i = 0; i < plan->model_count; i++) {
-        if (!plan->models[i].estimated)
-            continue;
-        asked++;
-        first = plan->models[i].model;
-    }
+    size_t count = 0;
+    AUTO_FREE int *models = mem_alloc((plan->model_count + 1) * sizeof *models);
+    const struct plan_request request = {.base = NO_MODEL, .live = plan->live, .keep = keep};
+    for (size_t i = 0; i < plan->model_count; i++)
+        if (plan->models[i].estimated)
+            models[count++] = plan->models[i].model;
     const char *verb = keep ? "compress (trial)" : "compress";
     struct entry *entry =
-        add(session, JOB_COMPRESS, title_for(verb, library, &first, asked), library);
+        add(session, JOB_COMPRESS, title_for(verb, library, models, count), library);
     entry->plan = plan;
     entry->keep = keep;
+    enqueue(session, entry, QUEUE_COMPRESS, models, count, &request);
     start_next(session);
 }
 
@@ -293,6 +332,74 @@ void session_decompress(struct session *session, struct library *library, const 
     struct entry *entry =
         add(session, JOB_DECOMPRESS, title_for("decompress", library, models, count), library);
     take_models(entry, models, count);
+    enqueue(session, entry, QUEUE_DECOMPRESS, models, count, NULL);
+    start_next(session);
+}
+
+void session_plan_delete(struct session *session, struct library *library, const int *models,
+                         size_t count)
+{
+    struct entry *entry =
+        add(session, JOB_DELETE_PLAN, title_for("plan", library, models, count), library);
+    take_models(entry, models, count);
+    start(session, entry);
+}
+
+void session_delete(struct session *session, struct library *library,
+                    struct delete_plan *deletion)
+{
+    size_t count = 0;
+    AUTO_FREE int *models = mem_alloc((deletion->model_count + 1) * sizeof *models);
+    for (size_t i = 0; i < deletion->model_count; i++)
+        if (!deletion->models[i].refused)
+            models[count++] = deletion->models[i].model;
+    struct entry *entry =
+        add(session, JOB_DELETE, title_for("delete", library, models, count), library);
+    entry->deletion = deletion;
+    enqueue(session, entry, QUEUE_DELETE, models, count, NULL);
+    start_next(session);
+}
+
+/* The jobs of processes that are no more. What is not wanted is emptied. */
+static void read_interrupted(struct session *session, struct queue *queue)
+{
+    struct ops *ops;
+    *queue = (struct queue){0};
+    if (ops_open(&session->options, &ops, NULL) < 0)
+        return;
+    (void)queue_read(ops, queue, NULL);
+    ops_close(ops);
+}
+
+size_t session_interrupted(struct session *session)
+{
+    struct queue queue;
+    size_t n = 0;
+    read_interrupted(session, &queue);
+    for (size_t i = 0; i < queue.count; i++)
+        n += !queue.jobs[i].running;
+    queue_release(&queue);
+    return n;
+}
+
+void session_resume(struct session *session)
+{
+    struct queue queue;
+    read_interrupted(session, &queue);
+    for (size_t i = 0; i < queue.count; i++) {
+        struct queue_job *job = &queue.jobs[i];
+        if (job->running)
+            continue;
+        AUTO_FREE char *name = text_safe(job->names.count ? job->names.paths[0] : "");
+        char *title = job->names.count == 1
+                          ? mem_printf("resume: %s %s", queue_what_name(job->what), name)
+                          : mem_printf("resume: %s %zu models", queue_what_name(job->what),
+                                       job->names.count);
+        struct entry *entry = add(session, JOB_RESUME, title, NULL);
+        entry->queued = *job;
+        *job = (struct queue_job){0};
+    }
+    queue_release(&queue);
     start_next(session);
 }
 
@@ -336,10 +443,16 @@ static void write_log(struct entry *entry)
         add_line(log, line);
     }
     for (size_t i = 0; i < entry->verify.count; i++) {
-        AUTO_FREE char *line =
-            mem_printf("%s: %s", entry->verify.damaged[i].object, entry->verify.damaged[i].reason);
+        const struct damage *d = &entry->verify.damaged[i];
+        AUTO_FREE char *line = mem_printf("%s: %s", d->object, d->reason);
         add_line(log, line);
+        for (size_t m = 0; m < d->models.count; m++) {
+            AUTO_FREE char *model = mem_printf("  needed by %s", d->models.paths[m]);
+            add_line(log, model);
+        }
     }
+    if (entry->verify.count)
+        add_line(log, "tare verify --repair mends what it can, and says where to get the rest");
     if (entry->shown.kind == JOB_VERIFY && !entry->err.code) {
         text_size(size, entry->verify.bytes);
         AUTO_FREE char *line =
@@ -364,20 +477,21 @@ static struct event *end_job(struct session *session, struct entry *entry)
     entry->job = NULL;
     entry->shown.progress = NULL;
     entry->shown.seconds = ops_now() - entry->shown.started;
-    bool bad = entry->err.code || (entry->shown.kind == JOB_VERIFY && entry->verify.count);
+    bool bad = entry->err.code || verify_report_open(&entry->verify);
     entry->shown.state = entry->err.code == ERR_CANCELLED ? JOB_CANCELLED
                          : bad                            ? JOB_FAILED
                                                           : JOB_DONE;
     write_log(entry);
     event->kind = EVENT_JOB;
     event->err = entry->err;
-    if (entry->shown.kind == JOB_PLAN) {
-        event->kind = EVENT_PLAN;
+    bool plan = entry->shown.kind == JOB_PLAN || entry->shown.kind == JOB_DELETE_PLAN;
+    if (plan) {
+        event->kind = entry->shown.kind == JOB_PLAN ? EVENT_PLAN : EVENT_DELETE;
         event->library = library_ref(entry->library);
-        event->plan = entry->plan;
-        entry->plan = NULL;
+        event->plan = TAKE_PTR(entry->plan);
+        event->deletion = TAKE_PTR(entry->deletion);
     }
-    if (entry->shown.kind == JOB_PLAN || (entry->shown.kind == JOB_SCAN && !entry->shown.log.len)) {
+    if (plan || (entry->shown.kind == JOB_SCAN && !entry->shown.log.len)) {
         for (size_t i = 0; i < session->job_count; i++) /* nothing worth keeping */
             if (session->jobs[i] == entry)
                 memmove(&session->jobs[i], &session->jobs[i + 1],
@@ -413,10 +527,13 @@ const struct session_job *session_job(const struct session *session, size_t i)
 void session_cancel(struct session *session, size_t i)
 {
     struct entry *entry = session->jobs[i];
-    if (entry->job)
+    atomic_store(&entry->given_up, true);
+    if (entry->job) {
         job_cancel(entry->job);
-    else if (entry->shown.state == JOB_QUEUED)
+    } else if (entry->shown.state == JOB_QUEUED) {
         entry->shown.state = JOB_CANCELLED;
+        dequeue(session, entry->queued.id);
+    }
 }
 
 bool session_busy(const struct session *session)

@@ -7,13 +7,14 @@
 #ifndef TARE_OPS_SESSION_H
 #define TARE_OPS_SESSION_H
 
-#include "ops/compress.h"
+#include "ops/delete.h"
 
 struct session;
 
 enum event_kind {
     EVENT_LIBRARY, /* a new snapshot */
     EVENT_PLAN,    /* a plan that was asked for, or why there is none */
+    EVENT_DELETE,  /* the same for a plan of a deletion */
     EVENT_JOB,     /* a job changed its state */
 };
 
@@ -22,12 +23,22 @@ struct event {
     enum event_kind kind;
     struct library *library; /* LIBRARY, PLAN: a reference of its own */
     struct plan *plan;
+    struct delete_plan *deletion;
     bool keep;
     struct err err; /* code 0: all went well */
 };
 void event_free(struct event *event); /* accepts NULL */
 
-enum job_kind { JOB_SCAN, JOB_PLAN, JOB_COMPRESS, JOB_DECOMPRESS, JOB_VERIFY };
+enum job_kind {
+    JOB_SCAN,
+    JOB_PLAN,
+    JOB_DELETE_PLAN,
+    JOB_COMPRESS,
+    JOB_DECOMPRESS,
+    JOB_DELETE,
+    JOB_RESUME,
+    JOB_VERIFY
+};
 enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_CANCELLED };
 
 /* A job as the Jobs tab shows it. */
@@ -42,7 +53,10 @@ struct session_job {
 };
 
 struct session *session_new(const struct ops_options *options);
-/* Asks what runs to stop at its next safe point, waits for it, and frees everything. */
+/*
+ * Asks what runs to stop at its next safe point, waits for it, and frees everything. What was not
+ * done stays on the queue.
+ */
 void session_free(struct session *session);
 
 /* Readable while events wait. */
@@ -61,12 +75,20 @@ void session_compress(struct session *session, struct library *library, struct p
                       bool keep);
 void session_decompress(struct session *session, struct library *library, const int *models,
                         size_t count);
+/* Asks for the plan of a deletion: EVENT_DELETE. Then carries one out, and takes it over. */
+void session_plan_delete(struct session *session, struct library *library, const int *models,
+                         size_t count);
+void session_delete(struct session *session, struct library *library,
+                    struct delete_plan *deletion);
+/* How many jobs earlier runs left undone; starts them. */
+size_t session_interrupted(struct session *session);
+void session_resume(struct session *session);
 void session_verify(struct session *session, struct library *library, const int *models,
                     size_t count);
 
 size_t session_job_count(const struct session *session);
 const struct session_job *session_job(const struct session *session, size_t i);
-/* Stops a running job after the file in flight; a queued one never starts. */
+/* Stops a running job after the file in flight; a queued one never starts. Off the queue then. */
 void session_cancel(struct session *session, size_t i);
 /* Whether a store job runs or waits. */
 bool session_busy(const struct session *session);

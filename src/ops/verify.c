@@ -324,6 +324,12 @@ int ops_verify(struct ops *ops, const struct library *library, const struct veri
     int r = request->repair ? ops_may_write(ops, err) : 0;
     ops_stores(ops, &stores);
     progress_phase(progress, "verifying");
+    struct check frame = {.report = ret};
+    struct err why = {0};
+    if (!request->count && catalog_check(ops->catalog, &why) == ERR_DAMAGED) {
+        struct damage *damage = add_damage(&frame, "catalog", why.text);
+        path_list_add(&damage->advice, "the next scan makes the index anew");
+    }
     for (size_t i = 0; i < stores.count && r == 0; i++)
         r = verify_store(ops, library, stores.paths[i], request, progress, ret, err);
     path_list_release(&stores);

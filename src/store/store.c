@@ -168,7 +168,8 @@ static int take_lock(struct store *store, const char *command, struct err *err)
         ssize_t n = pread(store->lock, who, sizeof who - 1, 0);
         who[MAX(n, 0)] = '\0';
         who[strcspn(who, "\n")] = '\0';
-        return err_set(err, ERR_LOCKED, "%s is in use by another tare (%s)", store->path, who);
+        return err_set(err, ERR_LOCKED, "%s is in use by another tare (%s); --wait waits for it",
+                       store->path, *who ? who : "since just now");
     }
     /* Some network file systems grant every lock: a second one must be refused. */
     AUTO_FD int probe = openat(store->dir, "lock", O_RDWR | O_CLOEXEC);

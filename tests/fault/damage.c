@@ -243,6 +243,52 @@ static void add_files(struct test *test)
     }
 }
 
+static uint32_t big_endian(const char *p)
+{
+    const unsigned char *u = (const unsigned char *)p;
+    return (uint32_t)u[0] << 24 | (uint32_t)u[1] << 16 | (uint32_t)u[2] << 8 | u[3];
+}
+
+/* Whether the byte lies in a page of the database that holds nothing (a leaf of its freelist). */
+static bool is_free(const struct buf *db, size_t at)
+{
+    size_t page = big_endian(db->data + 16) >> 16;
+    for (size_t trunk = big_endian(db->data + 32); trunk; ) {
+        const char *p = db->data + (trunk - 1) * page;
+        for (uint32_t i = 0; i < big_endian(p + 4); i++)
+            if (big_endian(p + 8 + 4 * i) == at / page + 1)
+                return true;
+        trunk = big_endian(p);
+    }
+    return false;
+}
+
+/* The catalog: every flip is noticed, a new one is made, and the store is none the worse. */
+static void harm_catalog(struct test *test)
+{
+    AUTO_FREE char *template = mem_printf("%s.catalog", test->world.dir);
+    AUTO_FREE char *command = mem_printf("rm -f %s*", test->world.catalog);
+    reset(test);
+    assert_true(tare(test, "list%s", "")); /* whatever the last run left is settled */
+    world_copy(test->world.catalog, template);
+    AUTO_BUF struct buf bytes = test_read("", template);
+    for (size_t at = 0; at < bytes.len; at += at < 100 ? 7 : test->all ? 499 : 4001) {
+        AUTO_FREE char *what = mem_printf("flip the catalog at %zu", at);
+        if (is_free(&bytes, at))
+            continue;
+        assert_int_equal(system(command), 0);
+        world_copy(template, test->world.catalog);
+        (void)do_harm(test->world.catalog, FLIP, at);
+        test->runs++;
+        bool good = tare(test, "verify%s", "");
+        AUTO_BUF struct buf out = test_read(test->world.dir, "out");
+        if (good && !memmem(out.data, out.len, "damaged", 7))
+            complain(test, what, "verify does not tell of it");
+        if (!tare(test, "scan%s", "") || !tare(test, "verify%s", ""))
+            complain(test, what, "it is not made anew");
+    }
+}
+
 /* With copies: everything that is compressed lies once more, uncompressed, in other folders. */
 static void prepare(struct test *test, bool copies)
 {
@@ -282,6 +328,8 @@ static void work(const char *folder, bool all, unsigned worker, unsigned workers
         harm_file(&test, test.files[i]);
     if (worker < 2)
         add_files(&test);
+    if (worker == 0)
+        harm_catalog(&test);
     ret[0] = test.runs;
     ret[1] = test.failures;
 }

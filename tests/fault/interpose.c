@@ -51,11 +51,12 @@ enum kind {
     AFTER, /* after the call */
     LIE,   /* the call is made, and EIO reported: as a network file system may do */
     FULL,  /* from here on there is no space */
+    STOP,  /* the process stops before the call, until somebody lets it go on */
     DEAD,  /* from here on the disk answers every call with EIO */
 };
 static const char *const kind_names[] = {"none",   "eio",   "enospc", "edquot", "eintr",
                                          "estale", "short", "torn",   "die",    "after",
-                                         "lie",    "full",  "dead"};
+                                         "lie",    "full",  "stop",   "dead"};
 
 static struct {
     bool on;
@@ -188,6 +189,8 @@ static enum kind meet(enum class class, const char *name, const char *path)
     pthread_mutex_unlock(&g.lock);
     if (fate == DIE)
         kill(getpid(), SIGKILL);
+    if (fate == STOP)
+        kill(getpid(), SIGSTOP);
     return fate;
 }
 

@@ -27,7 +27,7 @@ void world_new(struct world *world, const char *dir)
     world->hub = file_join(dir, "hub");
     world->plain = file_join(dir, "plain");
     world->store = file_join(dir, "s");
-    world->catalog = file_join(dir, "c.db");
+    world->catalog = file_join(dir, "catalog.db");
     world->home = file_join(dir, "home");
 }
 

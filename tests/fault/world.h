@@ -14,7 +14,7 @@
  *             acme/ft1       two shards, fine-tunes of them
  *             acme/ft2       two revisions; the first shard is frozen: it holds base's tensors, in
  * a blob that both revisions name plain/    mine           a fine-tune of ft1 in a plain folder,
- * and a copy of it s, c.db   store and catalog
+ * and a copy of it s, catalog.db   store and catalog
  */
 struct world {
     char *dir;

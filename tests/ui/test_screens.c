@@ -202,6 +202,37 @@ static void plan__y__compresses_and_x_brings_back(void **state)
     teardown(&e);
 }
 
+static void delete__capital_y_alone__deletes(void **state)
+{
+    (void)state;
+    struct explorer e;
+    setup(&e, 24, 80, true);
+    press(&e, "jD");
+    settle(&e);
+    assert_shows(&e, "Delete 1 model for good");
+    assert_shows(&e, "acme/l31-sql-ft");
+    assert_shows(&e, "nothing of it can be brought back");
+    press(&e, "y");
+    assert_shows(&e, "Delete 1 model for good");
+    press(&e, "\n");
+    assert_false(shows(&e, "for good"));
+    settle(&e);
+    assert_shows(&e, "tare  2 models");
+    press(&e, "D");
+    settle(&e);
+    press(&e, "Y");
+    settle(&e);
+    assert_shows(&e, "tare  1 models");
+    assert_false(test_exists(e.hub, "models--acme--l31-sql-ft"));
+    press(&e, "kD"); /* the base */
+    settle(&e);
+    press(&e, "\033");
+    press(&e, "5");
+    assert_shows(&e, "delete acme/l31-sql-ft");
+    assert_shows(&e, "done");
+    teardown(&e);
+}
+
 static void help__question_mark__lists_what_is_valid_here(void **state)
 {
     (void)state;
@@ -309,6 +340,7 @@ int main(void)
         cmocka_unit_test(models__marks__are_summed_in_the_footer),
         cmocka_unit_test(plan__enter_and_escape__cancel),
         cmocka_unit_test(plan__y__compresses_and_x_brings_back),
+        cmocka_unit_test(delete__capital_y_alone__deletes),
         cmocka_unit_test(help__question_mark__lists_what_is_valid_here),
         cmocka_unit_test(first_run__nothing_found__says_where_it_looked),
         cmocka_unit_test(screen__every_size__draws_without_overflow),

@@ -69,7 +69,7 @@ static void describe_scan(const struct app *app, struct buf *out)
 {
     for (size_t i = 0; i < session_job_count(app->session); i++) {
         const struct session_job *job = session_job(app->session, i);
-        if (!job->progress || job->kind == JOB_PLAN)
+        if (!job->progress || job->kind == JOB_PLAN || job->kind == JOB_DELETE_PLAN)
             continue;
         const char *phase = job->progress->phase;
         uint64_t total = job->progress->total;
@@ -274,24 +274,6 @@ void app_mouse(struct app *app, int row, int column, int wheel)
     }
 }
 
-static void take_plan(struct app *app, struct event *event)
-{
-    if (app->overlay != OVERLAY_PLAN || !app->plan_waiting)
-        return;
-    app->plan_waiting = false;
-    if (event->err.code) {
-        app->overlay = OVERLAY_NONE;
-        app_say(app, true, "%s", event->err.text);
-        return;
-    }
-    plan_free(app->plan);
-    library_unref(app->plan_library);
-    app->plan = event->plan;
-    app->plan_library = event->library;
-    event->plan = NULL;
-    event->library = NULL;
-}
-
 void app_event(struct app *app, struct event *event)
 {
     switch (event->kind) {
@@ -302,7 +284,8 @@ void app_event(struct app *app, struct event *event)
         models_rebuild(app);
         break;
     case EVENT_PLAN:
-        take_plan(app, event);
+    case EVENT_DELETE:
+        plan_take(app, event);
         break;
     case EVENT_JOB:
         if (event->err.code)
@@ -319,6 +302,7 @@ void app_event(struct app *app, struct event *event)
 void app_release(struct app *app)
 {
     plan_free(app->plan);
+    delete_plan_free(app->deletion);
     library_unref(app->plan_library);
     library_unref(app->asked_library);
     library_unref(app->library);

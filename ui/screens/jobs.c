@@ -84,6 +84,15 @@ bool jobs_action(struct app *app, enum action action)
             app_say(app, false, "stopping; the file in flight is finished or taken back");
         }
         return true;
+    case ACT_VERIFY:
+        session_verify(app->session, app->library, NULL, 0);
+        return true;
+    case ACT_RESUME:
+        if (session_interrupted(app->session))
+            session_resume(app->session);
+        else
+            app_say(app, false, "no job was interrupted");
+        return true;
     case ACT_OPEN:
         if (any) {
             app->log_job = at;

@@ -475,6 +475,10 @@ bool models_action(struct app *app, enum action action)
         if (any)
             verify_chosen(app);
         return true;
+    case ACT_DELETE:
+        if (any)
+            delete_ask(app);
+        return true;
     case ACT_COPY:
         if (any) {
             free(app->copied);

@@ -31,8 +31,8 @@ const struct binding bindings[] = {
      "Esc h",
      NULL,
      "back; collapse; clear the filter"},
-    {ACT_DOWN, IN_TABS | IN_TEXT | IN_PLAN, {'j', KEY_DOWN_}, "j", NULL, "down"},
-    {ACT_UP, IN_TABS | IN_TEXT, {'k', KEY_UP_}, "k", NULL, "up"},
+    {ACT_DOWN, IN_TABS | IN_TEXT | IN_PLAN | IN_DELETE, {'j', KEY_DOWN_}, "j", NULL, "down"},
+    {ACT_UP, IN_TABS | IN_TEXT | IN_DELETE, {'k', KEY_UP_}, "k", NULL, "up"},
     {ACT_UP, IN_PLAN, {KEY_UP_}, "Up", NULL, "up"},
     {ACT_TOP, IN_TABS | IN_TEXT, {'g', KEY_HOME_}, "g Home", NULL, "first"},
     {ACT_BOTTOM, IN_TABS | IN_TEXT, {'G', KEY_END_}, "G End", NULL, "last"},
@@ -46,7 +46,10 @@ const struct binding bindings[] = {
     {ACT_MARK_GROUP, IN_MODELS, {'t'}, "t", NULL, "mark the whole run"},
     {ACT_NEXT, IN_MODELS, {'n'}, "n", NULL, "next match"},
     {ACT_PREVIOUS, IN_MODELS, {'N'}, "N", NULL, "previous match"},
-    {ACT_VERIFY, IN_MODELS, {'V'}, "V", NULL, "read and check what is stored"},
+    {ACT_VERIFY, IN_MODELS, {'V'}, "V", NULL, "read and check what is stored of it"},
+    {ACT_VERIFY, IN_JOBS, {'V'}, "V", "verify", "read and check everything that is stored"},
+    {ACT_DELETE, IN_MODELS, {'D'}, "D", NULL, "delete for good: shows what that means"},
+    {ACT_RESUME, IN_JOBS, {'R'}, "R", "resume", "go on with jobs that were interrupted"},
     {ACT_DETAILS, IN_MODELS, {'i'}, "i", NULL, "details on or off (120 columns)"},
     {ACT_COPY, IN_MODELS, {'y'}, "y", NULL, "copy the path"},
     {ACT_RESCAN, IN_TABS, {'r'}, "r", NULL, "scan again"},
@@ -57,7 +60,8 @@ const struct binding bindings[] = {
     {ACT_PLAN_KEEP, IN_PLAN, {'k'}, "k", NULL, "start and keep the originals"},
     {ACT_PLAN_BASE, IN_PLAN, {'b'}, "b", NULL, "include the bases"},
     {ACT_PLAN_FILES, IN_PLAN, {'e'}, "e", NULL, "show the files"},
-    {ACT_PLAN_CANCEL, IN_PLAN, {KEY_ESCAPE, KEY_ENTER_, 'q'}, "Esc", NULL, "cancel"},
+    {ACT_PLAN_CANCEL, IN_PLAN | IN_DELETE, {KEY_ESCAPE, KEY_ENTER_, 'q'}, "Esc", NULL, "cancel"},
+    {ACT_DELETE_START, IN_DELETE, {'Y'}, "Y", NULL, "delete"},
     {ACT_HELP, IN_TABS, {'?', KEY_F1_}, "?", "help", "this"},
     {ACT_QUIT, IN_TABS | IN_TEXT, {'q', KEY_CTRL('c')}, "q", "quit", "back, then quit"},
 };
@@ -157,6 +161,7 @@ static void help_text(const struct app *app, struct buf *out)
                  "trial     packed, and the originals are still there\n"
                  "loading   a download is under way, or broke off\n"
                  "orphan    blobs that no revision names\n"
+                 "damaged   what is stored of it is damaged (tare verify --repair)\n"
                  "!trunc    cut off: download it again\n"
                  "!bad      cannot be read; details say why\n"
                  "!shards   a shard is missing\n"
@@ -179,6 +184,16 @@ static void plan_lines(struct app *app, struct buf *out)
     }
 }
 
+/* A box whose title is the first line of the text. */
+static void draw_titled(struct app *app, const struct buf *text, const char *keys)
+{
+    size_t first = strcspn(text->data, "\n");
+    AUTO_FREE char *title = mem_strndup(text->data, first);
+    AUTO_BUF struct buf rest = {0};
+    buf_str(&rest, text->data + first + 1);
+    draw_box(app, title, &rest, keys);
+}
+
 static void draw_plan(struct app *app)
 {
     AUTO_BUF struct buf text = {0};
@@ -188,15 +203,32 @@ static void draw_plan(struct app *app)
         return;
     }
     plan_lines(app, &text);
-    /* The first line of the text is the title. */
-    size_t first = strcspn(text.data, "\n");
-    AUTO_FREE char *title = mem_strndup(text.data, first);
-    AUTO_BUF struct buf rest = {0};
-    buf_str(&rest, text.data + first + 1);
-    draw_box(app, title, &rest,
-             app->plan->frees > 0
-                 ? "[ Cancel ]  y start  k keep originals (trial)  b include base  e files"
-                 : "[ Cancel ]  b include base  e files");
+    draw_titled(app, &text,
+                app->plan->frees > 0
+                    ? "[ Cancel ]  y start  k keep originals (trial)  b include base  e files"
+                    : "[ Cancel ]  b include base  e files");
+}
+
+static bool deletes_any(const struct delete_plan *plan)
+{
+    for (size_t i = 0; i < plan->model_count; i++)
+        if (!plan->models[i].refused)
+            return true;
+    return false;
+}
+
+static void draw_deletion(struct app *app)
+{
+    AUTO_BUF struct buf text = {0};
+    if (app->plan_waiting) {
+        buf_str(&text, "looking at what depends on it …\n");
+        draw_box(app, "Delete", &text, "Esc cancel");
+        return;
+    }
+    delete_plan_text(app->plan_library, app->deletion, &text);
+    draw_titled(app, &text,
+                deletes_any(app->deletion) ? "[ Cancel ]  Y (capital) delete for good"
+                                           : "[ Cancel ]");
 }
 
 static void draw_log(struct app *app)
@@ -222,6 +254,9 @@ void overlay_draw(struct app *app)
         break;
     case OVERLAY_PLAN:
         draw_plan(app);
+        break;
+    case OVERLAY_DELETE:
+        draw_deletion(app);
         break;
     case OVERLAY_LOG:
         draw_log(app);
@@ -251,9 +286,35 @@ void overlay_draw(struct app *app)
 static void drop_plan(struct app *app)
 {
     plan_free(app->plan);
+    delete_plan_free(app->deletion);
     library_unref(app->plan_library);
     app->plan = NULL;
+    app->deletion = NULL;
     app->plan_library = NULL;
+}
+
+static void close_plan(struct app *app)
+{
+    app->plan_waiting = false;
+    drop_plan(app);
+    app->overlay = OVERLAY_NONE;
+}
+
+void plan_take(struct app *app, struct event *event)
+{
+    enum overlay wanted = event->kind == EVENT_PLAN ? OVERLAY_PLAN : OVERLAY_DELETE;
+    if (app->overlay != wanted || !app->plan_waiting)
+        return;
+    if (event->err.code) {
+        close_plan(app);
+        app_say(app, true, "%s", event->err.text);
+        return;
+    }
+    drop_plan(app);
+    app->plan_waiting = false;
+    app->plan = TAKE_PTR(event->plan);
+    app->deletion = TAKE_PTR(event->deletion);
+    app->plan_library = TAKE_PTR(event->library);
 }
 
 void plan_ask(struct app *app, bool include_base)
@@ -276,6 +337,42 @@ void plan_ask(struct app *app, bool include_base)
     app_open_overlay(app, OVERLAY_PLAN);
 }
 
+void delete_ask(struct app *app)
+{
+    size_t count;
+    AUTO_FREE int *models = models_chosen(app, &count);
+    drop_plan(app);
+    app->plan_waiting = true;
+    session_plan_delete(app->session, app->library, models, count);
+    app_open_overlay(app, OVERLAY_DELETE);
+}
+
+static bool delete_key(struct app *app, int key)
+{
+    switch (keymap_find(bindings, binding_count, IN_DELETE, key)) {
+    case ACT_PLAN_CANCEL:
+        close_plan(app);
+        break;
+    case ACT_DELETE_START:
+        if (!app->deletion || !deletes_any(app->deletion))
+            break;
+        session_delete(app->session, app->plan_library, TAKE_PTR(app->deletion));
+        close_plan(app);
+        path_list_release(&app->marked);
+        app_say(app, false, "deleting; 5 shows how far it is");
+        break;
+    case ACT_DOWN:
+        list_move(&app->text, 1);
+        break;
+    case ACT_UP:
+        list_move(&app->text, -1);
+        break;
+    default:
+        break;
+    }
+    return true;
+}
+
 static void start_plan(struct app *app, bool keep)
 {
     if (!app->plan || (app->plan->frees <= 0 && !keep))
@@ -292,9 +389,7 @@ static bool plan_key(struct app *app, int key)
 {
     switch (keymap_find(bindings, binding_count, IN_PLAN, key)) {
     case ACT_PLAN_CANCEL:
-        app->plan_waiting = false;
-        drop_plan(app);
-        app->overlay = OVERLAY_NONE;
+        close_plan(app);
         break;
     case ACT_PLAN_START:
         start_plan(app, false);
@@ -401,6 +496,8 @@ bool overlay_key(struct app *app, int key)
         return false;
     case OVERLAY_PLAN:
         return plan_key(app, key);
+    case OVERLAY_DELETE:
+        return delete_key(app, key);
     case OVERLAY_FILTER:
         filter_key(app, key);
         return true;

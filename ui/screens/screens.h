@@ -18,6 +18,7 @@ enum overlay {
     OVERLAY_NONE,
     OVERLAY_HELP,
     OVERLAY_PLAN,
+    OVERLAY_DELETE,
     OVERLAY_LOG,
     OVERLAY_FILTER,
     OVERLAY_SORT,
@@ -30,6 +31,7 @@ enum {
     IN_JOBS = 2,
     IN_PLAN = 4,
     IN_TEXT = 8, /* help, log */
+    IN_DELETE = 16,
     IN_TABS = IN_MODELS | IN_JOBS,
 };
 
@@ -59,6 +61,8 @@ enum action {
     ACT_COMPRESS,
     ACT_DECOMPRESS,
     ACT_VERIFY,
+    ACT_DELETE,
+    ACT_RESUME,
     ACT_DETAILS,
     ACT_RESCAN,
     ACT_CANCEL_JOB,
@@ -70,6 +74,7 @@ enum action {
     ACT_PLAN_BASE,
     ACT_PLAN_FILES,
     ACT_PLAN_CANCEL,
+    ACT_DELETE_START,
 };
 
 extern const struct binding bindings[];
@@ -106,6 +111,7 @@ struct app {
     /* Overlays */
     struct list text; /* scrolls help, log and plan */
     struct plan *plan;
+    struct delete_plan *deletion;
     struct library *plan_library, *asked_library;
     int *plan_models;
     size_t plan_model_count;
@@ -146,5 +152,9 @@ bool jobs_action(struct app *app, enum action action);
 void overlay_draw(struct app *app);
 bool overlay_key(struct app *app, int key);
 void plan_ask(struct app *app, bool include_base);
+/* Asks what deleting the chosen models would mean. */
+void delete_ask(struct app *app);
+/* Takes the answer, or why there is none, if it is still waited for. */
+void plan_take(struct app *app, struct event *event);
 
 #endif
