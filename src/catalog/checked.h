@@ -9,7 +9,8 @@
 
 enum { CHECKED_RESERVE = 8 }; /* bytes at the end of each page, set before the first write */
 
-/* The name of the VFS to open a database with; registered at the first call. NULL: not to be had. */
+/* The name of the VFS to open a database with; registered at the first call. NULL: not to be had.
+ */
 const char *checked_vfs(void);
 
 #endif

@@ -207,9 +207,9 @@ static void plan_folder(struct planner *p, const struct lib_model *model)
     if (stream)
         closedir(stream);
     if (others) {
-        AUTO_FREE char *note = mem_printf("%s: %zu other file%s or folder%s stay%s", model->path,
-                                          others, others == 1 ? "" : "s", others == 1 ? "" : "s",
-                                          others == 1 ? "s" : "");
+        AUTO_FREE char *note =
+            mem_printf("%s: %zu other file%s or folder%s stay%s", model->path, others,
+                       others == 1 ? "" : "s", others == 1 ? "" : "s", others == 1 ? "s" : "");
         path_list_add(&p->plan->notes, note);
     } else if (strcmp(model->path, model->root) != 0) {
         add_path(p, model->root, model->path);
@@ -248,8 +248,8 @@ static bool names_others(const struct planner *p, const struct manifest *m)
     for (size_t v = 0; v < m->view_count; v++) {
         bool chosen = false;
         for (size_t i = 0; i < p->plan->model_count; i++)
-            chosen |= !p->plan->models[i].refused &&
-                      strcmp(model_of(p, i)->id, m->views[v].id) == 0;
+            chosen |=
+                !p->plan->models[i].refused && strcmp(model_of(p, i)->id, m->views[v].id) == 0;
         if (!chosen)
             return true;
     }
@@ -289,9 +289,9 @@ static void note_dependants(struct planner *p, struct store *store)
         }
         if (!needs || !names_others(p, m))
             continue;
-        AUTO_FREE char *note = mem_printf(
-            "%s is stored as a difference from it: what that needs stays in the store",
-            m->view_count ? m->views[0].name : m->path);
+        AUTO_FREE char *note =
+            mem_printf("%s is stored as a difference from it: what that needs stays in the store",
+                       m->view_count ? m->views[0].name : m->path);
         path_list_add(&p->plan->notes, note);
     }
 }
@@ -521,9 +521,9 @@ static int drop_views(struct store *store, const struct run *run, const struct m
     for (size_t v = 0; v < m->view_count; v++) {
         bool goes = false;
         for (size_t i = 0; i < run->plan->model_count; i++)
-            goes |= !run->plan->models[i].refused &&
-                    strcmp(run->library->models[run->plan->models[i].model].id,
-                           m->views[v].id) == 0;
+            goes |=
+                !run->plan->models[i].refused &&
+                strcmp(run->library->models[run->plan->models[i].model].id, m->views[v].id) == 0;
         if (!goes)
             views[copy.view_count++] = m->views[v];
     }
@@ -624,12 +624,11 @@ int ops_delete(struct ops *ops, const struct library *library, const struct dele
     for (size_t i = 0; i < plan->model_count; i++) {
         any |= !plan->models[i].refused;
         if (plan->models[i].refused && !run.first)
-            run.first = err_set(err, ERR_REFUSED, "%s: %.400s",
-                                library->models[plan->models[i].model].name,
-                                plan->models[i].refused);
-        done_at(&run, (int)i)->size = plan->models[i].refused
-                                          ? 0
-                                          : library->models[plan->models[i].model].size;
+            run.first =
+                err_set(err, ERR_REFUSED, "%s: %.400s", library->models[plan->models[i].model].name,
+                        plan->models[i].refused);
+        done_at(&run, (int)i)->size =
+            plan->models[i].refused ? 0 : library->models[plan->models[i].model].size;
         if (plan->models[i].refused)
             done_at(&run, (int)i)->error = mem_strdup(plan->models[i].refused);
     }

@@ -33,7 +33,7 @@ struct delete_plan {
     size_t path_count, path_cap;
     struct delete_stored *stored;
     size_t stored_count, stored_cap;
-    uint64_t frees; /* bytes: blocks that nobody else shares, and what the stores give up */
+    uint64_t frees;         /* bytes: blocks that nobody else shares, and what the stores give up */
     struct path_list notes; /* what depends on it, what stays held; foreign bytes */
 };
 
@@ -51,8 +51,9 @@ void delete_plan_text(const struct library *library, const struct delete_plan *p
                       struct buf *out);
 
 /*
- * Carries the plan out. What is cut off is finished by the same delete once more: until then each
- * file is there or gone, never half. Refuses what changed since the plan, or is in use.
+ * Carries the plan out. Where it is cut off, each file is there or gone, and `tare jobs --resume`
+ * does the rest; blobs that are left without their revision are listed as @orphans. Refuses what
+ * changed since the plan, or is in use.
  */
 int ops_delete(struct ops *ops, const struct library *library, const struct delete_plan *plan,
                struct progress *progress, struct done_report *ret, struct err *err);

@@ -9,8 +9,8 @@
 
 /* What a guard is told, and what it could not find out. */
 struct guard {
-    bool live;      /* checkpoints of a run that is being written to, too */
-    unsigned links; /* names that the file may have beside its own: what the store holds */
+    bool live;       /* checkpoints of a run that is being written to, too */
+    unsigned links;  /* names that the file may have beside its own: what the store holds */
     unsigned unseen; /* processes of other users whose files could not be looked at */
 };
 

@@ -82,8 +82,8 @@ int ops_explain_space(const char *path, uint64_t need, struct err *err)
     if (ops_check_space(path, need, err) == 0) {
         text_size(size, need);
         err_set(err, ERR_NOSPACE,
-                "no space, although the disk has some: a quota? up to %s are needed in %.400s", size,
-                path);
+                "no space, although the disk has some: a quota? up to %s are needed in %.400s",
+                size, path);
     }
     return ERR_NOSPACE;
 }

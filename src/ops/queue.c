@@ -46,8 +46,10 @@ static int64_t born(int64_t pid)
         fclose(stream);
     line[n] = '\0';
     const char *rest = strrchr(line, ')'); /* the name before it may hold anything */
-    if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d"
-                              " %*d %*d %*d %lld", &ticks) != 1)
+    if (!rest || sscanf(rest,
+                        ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d"
+                        " %*d %*d %*d %lld",
+                        &ticks) != 1)
         return 0;
     return ticks;
 }

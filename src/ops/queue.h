@@ -27,8 +27,7 @@ const char *queue_what_name(enum queue_what what);
 
 /* A job of this process for these models of the library: release it. request may be NULL. */
 struct queue_job queue_job_for(enum queue_what what, const struct library *library,
-                               const int *models, size_t count,
-                               const struct plan_request *request);
+                               const int *models, size_t count, const struct plan_request *request);
 
 /* Writes the job down; where that fails it has no id, and the work goes on without. */
 void queue_add(struct ops *ops, struct queue_job *job);

@@ -161,8 +161,7 @@ static int work_one(struct entry *entry, struct ops *ops, struct progress *progr
         return ops_delete_plan(ops, entry->library, entry->models, entry->count, &entry->deletion,
                                &entry->err);
     case JOB_DELETE:
-        r = ops_delete(ops, entry->library, entry->deletion, progress, &entry->report,
-                       &entry->err);
+        r = ops_delete(ops, entry->library, entry->deletion, progress, &entry->report, &entry->err);
         break;
     case JOB_RESUME:
         return queue_resume(ops, &entry->queued, progress, &entry->report, &entry->err);
@@ -345,8 +344,7 @@ void session_plan_delete(struct session *session, struct library *library, const
     start(session, entry);
 }
 
-void session_delete(struct session *session, struct library *library,
-                    struct delete_plan *deletion)
+void session_delete(struct session *session, struct library *library, struct delete_plan *deletion)
 {
     size_t count = 0;
     AUTO_FREE int *models = mem_alloc((deletion->model_count + 1) * sizeof *models);
@@ -391,10 +389,10 @@ void session_resume(struct session *session)
         if (job->running)
             continue;
         AUTO_FREE char *name = text_safe(job->names.count ? job->names.paths[0] : "");
-        char *title = job->names.count == 1
-                          ? mem_printf("resume: %s %s", queue_what_name(job->what), name)
-                          : mem_printf("resume: %s %zu models", queue_what_name(job->what),
-                                       job->names.count);
+        char *title =
+            job->names.count == 1
+                ? mem_printf("resume: %s %s", queue_what_name(job->what), name)
+                : mem_printf("resume: %s %zu models", queue_what_name(job->what), job->names.count);
         struct entry *entry = add(session, JOB_RESUME, title, NULL);
         entry->queued = *job;
         *job = (struct queue_job){0};

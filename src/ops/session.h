@@ -78,8 +78,7 @@ void session_decompress(struct session *session, struct library *library, const 
 /* Asks for the plan of a deletion: EVENT_DELETE. Then carries one out, and takes it over. */
 void session_plan_delete(struct session *session, struct library *library, const int *models,
                          size_t count);
-void session_delete(struct session *session, struct library *library,
-                    struct delete_plan *deletion);
+void session_delete(struct session *session, struct library *library, struct delete_plan *deletion);
 /* How many jobs earlier runs left undone; starts them. */
 size_t session_interrupted(struct session *session);
 void session_resume(struct session *session);

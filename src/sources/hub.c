@@ -656,9 +656,10 @@ int hub_removal_read(const char *cache, const char *repo_folder, const char *con
     AUTO_FD int dir = file_open_dir(AT_FDCWD, cache, err);
     struct repo repo = {.cache = dir, .root = cache, .folder = repo_folder};
     struct names snapshots = {0};
-    AUTO_FREE char *rel = file_join(repo_folder, "snapshots"), *refs = file_join(repo_folder, "refs");
+    AUTO_FREE char *rel = file_join(repo_folder, "snapshots"),
+                   *refs = file_join(repo_folder, "refs");
     AUTO_FD int below = dir < 0 ? -1 : openat(dir, rel, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-    int r = dir < 0                          ? dir
+    int r = dir < 0                        ? dir
             : below < 0 && errno != ENOENT ? err_sys(err, "%s", rel)
             : below < 0                    ? 0
                                            : names_read(below, &snapshots, err);

@@ -77,7 +77,8 @@ struct hub_links {
 int hub_links_read(const char *cache, struct hub_links *ret, struct err *err);
 void hub_links_release(struct hub_links *links);
 
-/* Paths relative to a cache, in the order in which they are to go: folders behind what is in them. */
+/* Paths relative to a cache, in the order in which they are to go: folders behind what is in them.
+ */
 struct hub_removal {
     char **paths;
     size_t count, cap;

@@ -253,7 +253,7 @@ static uint32_t big_endian(const char *p)
 static bool is_free(const struct buf *db, size_t at)
 {
     size_t page = big_endian(db->data + 16) >> 16;
-    for (size_t trunk = big_endian(db->data + 32); trunk; ) {
+    for (size_t trunk = big_endian(db->data + 32); trunk;) {
         const char *p = db->data + (trunk - 1) * page;
         for (uint32_t i = 0; i < big_endian(p + 4); i++)
             if (big_endian(p + 8 + 4 * i) == at / page + 1)

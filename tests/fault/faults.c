@@ -27,34 +27,37 @@ struct scenario {
     const char *name;
     const char *prepare[6]; /* commands before, undisturbed */
     const char *run;        /* the command that is disturbed */
-    const char *may_lose;   /* model that the command removes on purpose, else NULL */
+    bool deletes;           /* it removes files of the collection on purpose */
 };
 
 static const struct scenario scenarios[] = {
-    {"scan", {NULL}, "scan hub plain", NULL},
-    {"compress", {"scan hub plain", NULL}, "compress acme/ft1 mine/model.safetensors --yes", NULL},
+    {"scan", {NULL}, "scan hub plain", false},
+    {"compress", {"scan hub plain", NULL}, "compress acme/ft1 mine/model.safetensors --yes", false},
     {"share",
      {"scan hub plain", "compress acme/ft1 --yes", NULL},
-     "compress acme/ft2 acme/ft2@v2 --yes",
-     NULL},
-    {"keep", {"scan hub plain", NULL}, "compress acme/ft1 --keep --yes", NULL},
+     "compress acme/ft2 acme/ft2@v2 --yes", false},
+    {"keep", {"scan hub plain", NULL}, "compress acme/ft1 --keep --yes", false},
     {"base",
      {"scan hub plain", "compress acme/ft1 mine/model.safetensors --yes", NULL},
-     "compress acme/base --yes",
-     NULL},
+     "compress acme/base --yes", false},
     {"one-back",
      {"scan hub plain", "compress --all --yes", NULL},
-     "decompress acme/ft1 mine/model.safetensors --yes",
-     NULL},
+     "decompress acme/ft1 mine/model.safetensors --yes", false},
     {"all-back",
      {"scan hub plain", "compress acme/ft1 acme/ft2 mine/model.safetensors --yes", NULL},
-     "decompress --all --yes",
-     NULL},
+     "decompress --all --yes", false},
     {"recover",
      {"scan hub plain", "compress acme/ft1 mine/model.safetensors --yes", "!cut", NULL},
-     "gc",
-     NULL},
-    {"gc", {"scan hub plain", "compress acme/ft1 --yes", "!rubbish", NULL}, "gc", NULL},
+     "gc", false},
+    {"delete",
+     {"scan hub plain", "compress acme/ft1 --yes", NULL},
+     "delete acme/base acme/ft2 --yes",
+     true},
+    {"delete-stored",
+     {"scan hub plain", "compress acme/ft1 acme/ft2 acme/ft2@v2 mine/model.safetensors --yes", NULL},
+     "delete acme/ft2 mine/model.safetensors --yes",
+     true},
+    {"gc", {"scan hub plain", "compress acme/ft1 --yes", "!rubbish", NULL}, "gc", false},
 };
 
 /* The faults that a call of each class can meet. */
@@ -89,6 +92,7 @@ struct job {
     struct world world;
     char *template; /* a copy of the world before the disturbed run */
     char *before;   /* the picture of the collection */
+    char *after;    /* for one that deletes: when it ran undisturbed */
     char *library;  /* the interposed library */
     struct call *calls;
     size_t call_count, call_cap;
@@ -192,6 +196,10 @@ static void count_calls(struct job *job)
                 outcome.status, outcome.signal, (int)out.len, out.data);
         abort();
     }
+    if (job->scenario->deletes) {
+        (void)world_tare(&job->world, "decompress --all --yes");
+        job->after = world_picture(&job->world);
+    }
     FILE *stream = fopen(path, "r");
     char class[16];
     assert_non_null(stream);
@@ -209,6 +217,34 @@ static void count_calls(struct job *job)
     unlink(path);
 }
 
+/* Whether every line of one picture is in the other. */
+static bool is_part_of(const char *part, const char *whole)
+{
+    for (const char *line = part; *line; line = strchr(line, '\n') + 1) {
+        AUTO_FREE char *one = mem_strndup(line, (size_t)(strchr(line, '\n') + 1 - line));
+        if (!strstr(whole, one))
+            return false;
+    }
+    return true;
+}
+
+/* Nothing but what was to be deleted is gone, nothing is there that was not, the store is well. */
+static bool is_deleted(const struct job *job)
+{
+    (void)world_tare(&job->world, "jobs --resume");
+    bool well = world_tare(&job->world, "verify");
+    AUTO_BUF struct buf out = test_read(job->world.dir, "out");
+    (void)world_tare(&job->world, "decompress --all --yes");
+    AUTO_FREE char *now = world_picture(&job->world);
+    bool kept = is_part_of(job->after, now), own = is_part_of(now, job->before);
+    if (well && kept && own)
+        return true;
+    fprintf(stderr, "  verify %s; something else %s; something new %s\n%.*s\n%s\n%s\n",
+            well ? "finds nothing" : "finds damage", kept ? "is kept" : "IS GONE",
+            own ? "is not there" : "IS THERE", (int)out.len, out.data, job->after, now);
+    return false;
+}
+
 /* What must hold after a disturbed run, however it ended. */
 static bool is_whole(const struct job *job, struct outcome outcome, const char *kind, bool finish)
 {
@@ -223,6 +259,8 @@ static bool is_whole(const struct job *job, struct outcome outcome, const char *
         fprintf(stderr, "  status %d: short counts are no failure\n", outcome.status);
         return false;
     }
+    if (job->scenario->deletes)
+        return is_deleted(job);
     if (finish && world_tare(&job->world, "scan"))
         (void)world_tare(&job->world, job->scenario->run);
     bool back = world_tare(&job->world, "decompress --all --yes");

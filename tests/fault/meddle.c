@@ -100,7 +100,8 @@ static void do_deed(struct test *test, const char *run, int at, enum deed deed)
         const char *const args[] = {run, "acme/ft2", "--yes", NULL};
         bool worked = world_run(&test->world, args, environment).status == 0;
         AUTO_BUF struct buf out = test_read(test->world.dir, "out");
-        bool told = memmem(out.data, out.len, "pid ", 4) && memmem(out.data, out.len, run, strlen(run)) &&
+        bool told = memmem(out.data, out.len, "pid ", 4) &&
+                    memmem(out.data, out.len, run, strlen(run)) &&
                     memmem(out.data, out.len, "since", 5);
         /* Before the first one has the lock, the second one works. */
         told |= memmem(out.data, out.len, "since just now", 14) != NULL;
@@ -132,7 +133,8 @@ static bool same_bytes(const char *path, const void *bytes, size_t n, bool grown
 /* The model's bytes: in their place, aside, grown by what was appended, or out of the store. */
 static bool can_be_had(struct test *test)
 {
-    AUTO_FREE char *to = file_join(test->world.dir, "to"), *copy = mem_printf("%s/%s/model.safetensors", to, model);
+    AUTO_FREE char *to = file_join(test->world.dir, "to"),
+                   *copy = mem_printf("%s/%s/model.safetensors", to, model);
     bool good = same_bytes(test->file, test->bytes.data, test->bytes.len, true);
     AUTO_FREE char *line = mem_printf("decompress %s --to %s", model, to);
     if (!good)

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -178,7 +179,8 @@ char *world_picture(const struct world *world)
 static struct outcome run(const char *program, const char *const *argv, const char *out,
                           const char *const *environment)
 {
-    struct outcome outcome = {-1, 0};
+    struct outcome outcome = {.status = -1};
+    struct rusage usage;
     pid_t pid = fork();
     if (pid == 0) {
         int fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -194,8 +196,9 @@ static struct outcome run(const char *program, const char *const *argv, const ch
     }
     int status;
     assert_true(pid > 0);
-    while (waitpid(pid, &status, 0) < 0)
+    while (wait4(pid, &status, 0, &usage) < 0)
         assert_int_equal(errno, EINTR);
+    outcome.peak = usage.ru_maxrss;
     if (WIFEXITED(status))
         outcome.status = WEXITSTATUS(status);
     else

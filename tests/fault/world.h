@@ -36,6 +36,7 @@ char *world_picture(const struct world *world);
 struct outcome {
     int status; /* exit status, -1: killed by a signal */
     int signal;
+    long peak; /* of its memory, KiB */
 };
 
 /*

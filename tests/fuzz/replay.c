@@ -2,6 +2,10 @@
 /* Runs every fuzz target over its seeds and over mutations of them that never change. */
 #include "tests/fuzz/targets.h"
 
+#include "base/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,9 +46,32 @@ static void mutate(struct buf *data, uint32_t *random)
     }
 }
 
+/* What fuzzing kept: tests/fuzz/corpus/TARGET. */
+static size_t replay_corpus(const struct fuzz_target *target)
+{
+    const char *top = getenv("srcdir");
+    AUTO_FREE char *folder = mem_printf("%s/tests/fuzz/corpus/%s", top ? top : ".", target->name);
+    DIR *stream = opendir(folder);
+    size_t count = 0;
+    for (struct dirent *entry; stream && (entry = readdir(stream));) {
+        AUTO_FREE char *path = file_join(folder, entry->d_name);
+        AUTO_BUF struct buf bytes = {0};
+        if (entry->d_name[0] == '.' || file_read_all(AT_FDCWD, path, 1 << 20, &bytes, NULL) < 0)
+            continue;
+        AUTO_FREE uint8_t *exact = mem_alloc(bytes.len);
+        memcpy(exact, bytes.data, bytes.len);
+        target->run(exact, bytes.len);
+        count++;
+    }
+    if (stream)
+        closedir(stream);
+    return count;
+}
+
 int main(void)
 {
     for (size_t t = 0; t < fuzz_target_count; t++) {
+        size_t kept = replay_corpus(&fuzz_targets[t]);
         uint32_t random = 2463534242u;
         for (int seed = 0; seed < 4; seed++) {
             struct buf whole = {0};
@@ -62,7 +89,7 @@ int main(void)
             }
             buf_release(&whole);
         }
-        printf("%s: ok\n", fuzz_targets[t].name);
+        printf("%s: ok, %zu kept inputs\n", fuzz_targets[t].name, kept);
     }
     return 0;
 }

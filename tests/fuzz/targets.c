@@ -2,7 +2,9 @@
 /* The fuzz targets. */
 #include "tests/fuzz/targets.h"
 
+#include "base/file.h"
 #include "base/reader.h"
+#include "base/text.h"
 #include "codec/codec.h"
 #include "formats/formats.h"
 #include "formats/safetensors.h"
@@ -10,6 +12,7 @@
 #include "model/names.h"
 #include "store/manifest.h"
 #include "store/object.h"
+#include "store/store.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,11 +88,44 @@ static void ignore_file(void *context, const char *file)
 
 static void run_index(const uint8_t *data, size_t n)
 {
-    AUTO_FREE char *name = mem_strndup((const char *)data, n);
-    struct shard_name shard;
     (void)format_shard_index((const char *)data, n, ignore_file, NULL, NULL);
-    (void)name_shard(name, &shard);
+}
+
+/* Everything that looks at a name for a pattern; the two halves of the input are two names. */
+static void run_names(const uint8_t *data, size_t n)
+{
+    AUTO_FREE char *name = mem_strndup((const char *)data, n / 2);
+    AUTO_FREE char *other = mem_strndup((const char *)data + n / 2, n - n / 2);
+    struct shard_name shard;
+    struct hash128 id;
+    if (name_shard(name, &shard) && shard.prefix > strlen(name))
+        abort();
     (void)name_checkpoint(name);
+    (void)name_is_weight(name);
+    (void)name_is_companion(name);
+    (void)name_is_config(name);
+    (void)digest_of_name(name);
+    (void)store_name_id(name, &id);
+    (void)store_name_is_pack(name);
+    if (file_path_is_safe(name, strlen(name)) && (name[0] == '/' || strstr(name, "/../")))
+        abort();
+    int order = text_natural_compare(name, other), back = text_natural_compare(other, name);
+    if ((order < 0) != (back > 0) || (order == 0) != (back == 0))
+        abort();
+    AUTO_FREE char *safe = text_safe(name);
+    for (const unsigned char *p = (const unsigned char *)safe; *p; p++)
+        if (*p < 0x20 || *p == 0x7f)
+            abort();
+    (void)text_width(safe);
+}
+
+static void seed_names(int i, struct buf *out)
+{
+    static const char *const texts[] = {
+        "model-00001-of-00002.safetensorsmodel-00002-of-00002.safetensors",
+        "checkpoint-12checkpoint-2", "adapter_config.jsonmodel.safetensors.index.json",
+        "ab/abcdef0123456789abcdef0123456789.pack\xff\xc2\x9b/../x"};
+    buf_str(out, texts[i]);
 }
 
 static void seed_index(int i, struct buf *out)
@@ -150,19 +186,125 @@ static void seed_manifest(int i, struct buf *out)
         buf_add(out, body, strlen(body) - 1);
 }
 
-static void run_object(const uint8_t *data, size_t n)
+static void ignore_brief(void *context, struct manifest *brief)
 {
+    (void)context;
+    (void)brief;
+}
+
+static void run_roster(const uint8_t *data, size_t n)
+{
+    AUTO_BUF struct buf text = {0};
+    struct hash128 sum = hash128_of(data, n);
+    char hex[HASH128_HEX];
+    (void)roster_read((const char *)data, n, ignore_brief, NULL, NULL);
+    hash128_hex(hex, &sum);
+    buf_printf(&text, "tare-roster 2 %s %zu\n", hex, n);
+    buf_add(&text, data, n);
+    buf_char(&text, '\n');
+    (void)roster_read(text.data, text.len, ignore_brief, NULL, NULL);
+}
+
+static void seed_roster(int i, struct buf *out)
+{
+    struct manifest_view view = {"0123", "a/b", "hf", "/r", "/r/a", "", "", "m.safetensors"};
+    struct manifest m = {.fid = "000102030405060708090a0b0c0d0e0f",
+                         .path = "/a/b",
+                         .root = "/a",
+                         .format = "opaque",
+                         .size = 3,
+                         .views = &view,
+                         .view_count = 1};
+    const struct manifest *list[] = {&m, &m};
+    AUTO_BUF struct buf text = {0};
+    roster_write(list, (size_t)i % 3, &text);
+    const char *body = strchr(text.data, '\n') + 1;
+    if (i % 2)
+        buf_str(out, text.data);
+    else
+        buf_add(out, body, strlen(body) - 1);
+}
+
+static void run_format(const uint8_t *data, size_t n)
+{
+    int version = 0;
+    if (store_format_read((const char *)data, n, &version, NULL) == 0 &&
+        (version < 1 || version > STORE_VERSION))
+        abort();
+    /* The same lines with the right checksum behind them. */
+    AUTO_BUF struct buf text = {0};
+    buf_add(&text, data, n);
+    buf_printf(&text, "check %016llx\n", (unsigned long long)hash64_of(data, n));
+    (void)store_format_read(text.data, text.len, &version, NULL);
+}
+
+static void seed_format(int i, struct buf *out)
+{
+    static const char *const texts[] = {"tare-store 1\ncreated 7\n", "tare-store 2\ncreated 7\n",
+                                        "tare-store 9\nwhat comes later\n"};
+    if (i < 3)
+        buf_str(out, texts[i]);
+    else
+        store_format_write(1700000000, out);
+}
+
+static void put_le(uint8_t *p, uint64_t v, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        p[i] = (uint8_t)(v >> 8 * i);
+}
+
+static uint32_t get_le(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+/* Every chunk of an object or pack, read and decoded. */
+static void read_object(const uint8_t *data, size_t n)
+{
+    static struct codec_work *work;
     struct object *object;
     int fd = memfd_create("object", 0);
     if (fd < 0 || write(fd, data, n) != (ssize_t)n)
         abort();
     if (object_open_fd(fd, n, &object, NULL) < 0)
         return;
-    uint8_t *encoded = mem_alloc(CODEC_CHUNK_BYTES);
-    for (uint32_t i = 0; i < object->chunk_count; i++)
-        (void)object_read(object, &object->chunks[i], encoded, NULL);
+    if (!work)
+        work = codec_work_new();
+    uint8_t *encoded = mem_alloc(CODEC_CHUNK_BYTES), *raw = mem_alloc(CODEC_CHUNK_BYTES);
+    uint8_t *base = mem_zalloc(CODEC_CHUNK_BYTES);
+    for (uint32_t e = 0; e < object->entry_count; e++) {
+        const struct object_entry *entry = &object->entries[e];
+        (void)object_find(object, &entry->id);
+        for (uint32_t i = entry->first; i < entry->first + entry->count; i++) {
+            const struct object_chunk *chunk = &object->chunks[i];
+            (void)object_read(object, chunk, encoded, NULL);
+            (void)codec_decode(work, chunk->codec, entry->dtype, encoded, chunk->stored, base, raw,
+                               chunk->raw, NULL);
+        }
+    }
     free(encoded);
+    free(raw);
+    free(base);
     object_free(object);
+}
+
+/* As it is, and with right checksums in header and tables, so that what they guard is met. */
+static void run_object(const uint8_t *data, size_t n)
+{
+    enum { HEAD = 48, ENTRY = 56, CHUNK = 32 };
+    read_object(data, n);
+    if (n < HEAD)
+        return;
+    AUTO_FREE uint8_t *copy = mem_alloc(n);
+    memcpy(copy, data, n);
+    uint64_t tables = (uint64_t)get_le(copy + 12) * ENTRY + (uint64_t)get_le(copy + 16) * CHUNK;
+    memcpy(copy, "tareobj\n", 8);
+    put_le(copy + 8, 1, 4); /* of this version chunks have no checksums of their encoded bytes */
+    put_le(copy + 24, n, 8);
+    put_le(copy + 32, hash64_of(copy + HEAD, tables > n - HEAD ? 0 : (size_t)tables), 8);
+    put_le(copy + 40, hash64_of(copy, 40), 8);
+    read_object(copy, n);
 }
 
 static void seed_object(int i, struct buf *out)
@@ -261,6 +403,9 @@ const struct fuzz_target fuzz_targets[] = {
     {"safetensors", run_safetensors, seed_safetensors},
     {"lineage", run_lineage, seed_lineage},
     {"index", run_index, seed_index},
+    {"names", run_names, seed_names},
+    {"format", run_format, seed_format},
+    {"roster", run_roster, seed_roster},
     {"manifest", run_manifest, seed_manifest},
     {"object", run_object, seed_object},
     {"decode", run_decode, seed_decode},
