@@ -158,6 +158,7 @@ int cli_help(struct cli *cli)
            "  --catalog FILE  use this index (default $XDG_CACHE_HOME/tare/catalog.db)\n"
            "  --threads N     work with N threads\n"
            "  --quiet         no progress, no summaries\n"
+           "  --wait          wait for a store that another tare holds\n"
            "  --readonly      change nothing but the index (the default under sudo; --write lifts "
            "it)\n\n"
            "MODEL is a name as list shows it, any unique ending of one, an id, or a path.\n"

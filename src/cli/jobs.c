@@ -42,8 +42,10 @@ static void print_queue(const struct queue *queue)
         const struct queue_job *job = &queue->jobs[i];
         char when[32];
         AUTO_BUF struct buf names = {0};
-        for (size_t m = 0; m < job->names.count; m++)
+        for (size_t m = 0; m < MIN(job->names.count, (size_t)3); m++)
             buf_printf(&names, "%s%s", m ? ", " : "", job->names.paths[m]);
+        if (job->names.count > 3)
+            buf_printf(&names, " and %zu more", job->names.count - 3);
         text_time(when, job->added);
         left |= !job->running;
         cli_print("%s  %-11s %-10s %s\n", when, job->running ? "running" : "interrupted",

@@ -398,9 +398,13 @@ void delete_plan_text(const struct library *library, const struct delete_plan *p
                       struct buf *out)
 {
     size_t going = 0;
+    int width = 8;
     char size[16];
-    for (size_t i = 0; i < plan->model_count; i++)
+    for (size_t i = 0; i < plan->model_count; i++) {
+        AUTO_FREE char *name = text_safe(library->models[plan->models[i].model].name);
         going += !plan->models[i].refused;
+        width = MAX(width, MIN(text_width(name), 34));
+    }
     buf_printf(out, "Delete %zu model%s for good\n", going, going == 1 ? "" : "s");
     for (size_t i = 0; i < plan->model_count; i++) {
         const struct lib_model *model = &library->models[plan->models[i].model];
@@ -410,8 +414,10 @@ void delete_plan_text(const struct library *library, const struct delete_plan *p
             AUTO_FREE char *reason = text_safe(plan->models[i].refused);
             buf_printf(out, "  stays: %s  (%s)\n", name, reason);
         } else {
-            buf_printf(out, "  %s  %zu file%s  %s%s\n", name, plan->models[i].files,
-                       plan->models[i].files == 1 ? "" : "s", size,
+            AUTO_BUF struct buf fitted = {0};
+            text_fit(&fitted, name, width);
+            buf_printf(out, "  %s %3zu file%s %7s%s\n", fitted.data, plan->models[i].files,
+                       plan->models[i].files == 1 ? " " : "s", size,
                        model->state == MODEL_PLAIN ? "" : "  (stored)");
         }
     }

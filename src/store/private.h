@@ -65,6 +65,16 @@ static inline uint64_t place_index(uint64_t place)
     return place & (((uint64_t)1 << 60) - 1);
 }
 
+/* Notes in the index: a delta and its base; a held base; a pack as the place of an entry. */
+void store_index_delta(struct store *store, const struct hash128 *id, const struct hash128 *base);
+void store_index_held(struct store *store, size_t h);
+void store_place_in_pack(struct store *store, const struct hash128 *id, size_t pack);
+/* Releases the index, and leaves an empty one. */
+void store_clear_index(struct store *store);
+struct store_absent *store_find_absent(struct store *store, const char *fid);
+/* Writes down what manifests there are. without: a fid that is about to go, or NULL. */
+int store_write_roster(struct store *store, const char *without, struct err *err);
+
 /* Reads manifests, held files and objects anew. */
 int store_reload(struct store *store, struct buf *notes, struct err *err);
 /* Puts right what a crash left: the recovery table of docs/store-format.md. */

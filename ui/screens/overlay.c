@@ -347,9 +347,28 @@ void delete_ask(struct app *app)
     app_open_overlay(app, OVERLAY_DELETE);
 }
 
-static bool delete_key(struct app *app, int key)
+/* Scrolls the text of a box; false where the action is another. */
+static bool scroll(struct app *app, int action)
 {
-    switch (keymap_find(bindings, binding_count, IN_DELETE, key)) {
+    static const struct {
+        enum action action;
+        int lines;
+    } steps[] = {{ACT_DOWN, 1},       {ACT_UP, -1},         {ACT_PAGE_DOWN, 10},
+                 {ACT_HALF_DOWN, 10}, {ACT_PAGE_UP, -10},   {ACT_HALF_UP, -10},
+                 {ACT_TOP, -1000000}, {ACT_BOTTOM, 1000000}};
+    for (size_t i = 0; i < COUNT_OF(steps); i++) {
+        if ((int)steps[i].action != action)
+            continue;
+        list_move(&app->text, steps[i].lines);
+        return true;
+    }
+    return false;
+}
+
+static void delete_key(struct app *app, int key)
+{
+    int action = keymap_find(bindings, binding_count, IN_DELETE, key);
+    switch (action) {
     case ACT_PLAN_CANCEL:
         close_plan(app);
         break;
@@ -361,16 +380,9 @@ static bool delete_key(struct app *app, int key)
         path_list_release(&app->marked);
         app_say(app, false, "deleting; 5 shows how far it is");
         break;
-    case ACT_DOWN:
-        list_move(&app->text, 1);
-        break;
-    case ACT_UP:
-        list_move(&app->text, -1);
-        break;
     default:
-        break;
+        scroll(app, action);
     }
-    return true;
 }
 
 static void start_plan(struct app *app, bool keep)
@@ -385,9 +397,10 @@ static void start_plan(struct app *app, bool keep)
     app_say(app, false, "compressing; 5 shows how far it is");
 }
 
-static bool plan_key(struct app *app, int key)
+static void plan_key(struct app *app, int key)
 {
-    switch (keymap_find(bindings, binding_count, IN_PLAN, key)) {
+    int action = keymap_find(bindings, binding_count, IN_PLAN, key);
+    switch (action) {
     case ACT_PLAN_CANCEL:
         close_plan(app);
         break;
@@ -401,19 +414,12 @@ static bool plan_key(struct app *app, int key)
     case ACT_PLAN_FILES:
         app->plan_files = !app->plan_files;
         break;
-    case ACT_DOWN:
-        list_move(&app->text, 1);
-        break;
     case ACT_PLAN_KEEP:
         start_plan(app, true);
         break;
-    case ACT_UP:
-        list_move(&app->text, -1);
-        break;
     default:
-        break;
+        scroll(app, action);
     }
-    return true;
 }
 
 /* ---- prompts ---- */
@@ -463,30 +469,8 @@ static void quit_key(struct app *app, int key)
 
 static void text_key(struct app *app, int key)
 {
-    switch (keymap_find(bindings, binding_count, IN_TEXT, key)) {
-    case ACT_DOWN:
-        list_move(&app->text, 1);
-        break;
-    case ACT_UP:
-        list_move(&app->text, -1);
-        break;
-    case ACT_PAGE_DOWN:
-    case ACT_HALF_DOWN:
-        list_move(&app->text, 10);
-        break;
-    case ACT_PAGE_UP:
-    case ACT_HALF_UP:
-        list_move(&app->text, -10);
-        break;
-    case ACT_TOP:
-        list_go(&app->text, 0);
-        break;
-    case ACT_BOTTOM:
-        list_go(&app->text, app->text.count);
-        break;
-    default:
+    if (!scroll(app, keymap_find(bindings, binding_count, IN_TEXT, key)))
         app->overlay = OVERLAY_NONE;
-    }
 }
 
 bool overlay_key(struct app *app, int key)
@@ -495,9 +479,11 @@ bool overlay_key(struct app *app, int key)
     case OVERLAY_NONE:
         return false;
     case OVERLAY_PLAN:
-        return plan_key(app, key);
+        plan_key(app, key);
+        return true;
     case OVERLAY_DELETE:
-        return delete_key(app, key);
+        delete_key(app, key);
+        return true;
     case OVERLAY_FILTER:
         filter_key(app, key);
         return true;

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening a store: its format file, its folders, its lock; and its log. */
+#include "store/store.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "store/private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char readme[] =
+    "This folder is a store of tare: it holds model files that were compressed, and what is\n"
+    "needed to give them back byte for byte. Do not change or remove anything in here by hand.\n"
+    "\n"
+    "  tare list                     what is stored\n"
+    "  tare decompress MODEL         put a model's files back where they were\n"
+    "  tare decompress MODEL --to D  write a copy elsewhere\n"
+    "  tare verify                   read and check everything\n"
+    "\n"
+    "files/ names every file that is stored here, as JSON; docs/store-format.md of tare\n"
+    "describes every byte.\n";
+/* Opens a folder of the store. */
+static int open_part(const struct store *store, const char *name, struct err *err)
+{
+    int fd = openat(store->dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return err_set(err, ERR_DAMAGED, "%s: its folder %s is missing", store->path, name);
+    return fd < 0 ? err_sys(err, "%s/%s", store->path, name) : fd;
+}
+
+/* The last line of a format file: "check " and the XXH3-64 of all before it. */
+static void add_check(struct buf *out, const char *text, size_t n)
+{
+    buf_printf(out, "check %016llx\n", (unsigned long long)hash64_of(text, n));
+}
+
+void store_format_write(int64_t created, struct buf *out)
+{
+    AUTO_BUF struct buf text = {0};
+    buf_printf(&text, "tare-store %d\ncreated %lld\n", STORE_VERSION, (long long)created);
+    buf_add(out, text.data, text.len);
+    add_check(out, text.data, text.len);
+}
+
+int store_format_read(const char *text, size_t n, int *ret_version, struct err *err)
+{
+    enum { CHECK = 6 + 16 + 1 };
+    int version = 0, used = 0;
+    AUTO_FREE char *copy = mem_strndup(text, n);
+    AUTO_BUF struct buf check = {0};
+    bool checked = n > CHECK;
+    if (checked) {
+        add_check(&check, text, n - CHECK);
+        checked = memcmp(check.data, text + n - CHECK, CHECK) == 0;
+    }
+    int fields = sscanf(copy, "tare-store %d\ncreated %*d%n", &version, &used);
+    bool old = version == 1 && used && (size_t)used + 1 == n && copy[used] == '\n';
+    if (fields < 1 || (!checked && !old))
+        return err_set(err, ERR_DAMAGED, "the format file is damaged");
+    if (version > STORE_VERSION)
+        return err_set(err, ERR_UNSUPPORTED, "made by a newer tare (format %d)", version);
+    *ret_version = version;
+    return 0;
+}
+
+static int write_format(struct store *store, struct err *err)
+{
+    AUTO_BUF struct buf text = {0};
+    store_format_write(time(NULL), &text);
+    int r = file_replace(store->dir, "README.txt", readme, sizeof readme - 1, 0600, err);
+    return r < 0 ? r : file_replace(store->dir, "format", text.data, text.len, 0600, err);
+}
+
+/* A store in the making: everything is there before the format file says so. */
+static int make_parts(struct store *store, struct err *err)
+{
+    static const char *const names[] = {"files", "objects", "held", "tmp"};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (mkdirat(store->dir, names[i], 0700) < 0 && errno != EEXIST)
+            return err_sys(err, "%s/%s", store->path, names[i]);
+    AUTO_FREE char *parent = file_dir(store->path);
+    AUTO_FD int dir = file_open_dir(AT_FDCWD, parent, err);
+    int r = dir < 0 ? dir : file_sync_dir(dir, err);
+    return r < 0 ? r : write_format(store, err);
+}
+
+/* Only an empty folder becomes a store: rmdir refuses what holds anything. */
+static bool is_in_the_making(const struct store *store)
+{
+    static const char *const parts[] = {"files", "held", "objects"};
+    for (size_t i = 0; i < COUNT_OF(parts); i++)
+        if (unlinkat(store->dir, parts[i], AT_REMOVEDIR) < 0 && errno != ENOENT)
+            return false;
+    return true;
+}
+
+/*
+ * What the format file says. A reader goes on without it: the folders and manifests explain
+ * themselves. A writer does not, except to repair it.
+ */
+static int check_format(struct store *store, struct err *err)
+{
+    AUTO_BUF struct buf text = {0};
+    struct err why = {0};
+    int version = 0;
+    int r = file_read_all(store->dir, "format", 4096, &text, &why);
+    if (r == ERR_NOTFOUND && store->mode >= STORE_WRITE && is_in_the_making(store))
+        return make_parts(store, err);
+    if (r == ERR_NOTFOUND)
+        r = err_set(&why, ERR_DAMAGED, "its format file is missing");
+    else if (r == 0)
+        r = store_format_read(text.data, text.len, &version, &why);
+    store->version = r == 0 ? version : STORE_VERSION;
+    if (r == ERR_DAMAGED && store->mode < STORE_WRITE) {
+        store->format_damage = mem_strdup(why.text);
+        return 0;
+    }
+    if ((r == ERR_DAMAGED && store->mode == STORE_REPAIR) ||
+        (r == 0 && version < STORE_VERSION && store->mode >= STORE_WRITE))
+        return make_parts(store, err);
+    return r < 0 ? err_set(err, r, "%s: %.400s%s", store->path, why.text,
+                           r == ERR_DAMAGED ? " (tare verify --repair)" : "")
+                 : 0;
+}
+
+/* One writer at a time, by a lock that the system drops when the process ends. */
+static int take_lock(struct store *store, const char *command, struct err *err)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char who[256] = "";
+    store->lock = openat(store->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (store->lock < 0)
+        return err_sys(err, "%s/lock", store->path);
+    if (fcntl(store->lock, F_OFD_SETLK, &lock) < 0) {
+        if (errno != EAGAIN && errno != EACCES)
+            return err_sys(err, "locking %s", store->path);
+        ssize_t n = pread(store->lock, who, sizeof who - 1, 0);
+        who[MAX(n, 0)] = '\0';
+        who[strcspn(who, "\n")] = '\0';
+        return err_set(err, ERR_LOCKED, "%s is in use by another tare (%s); --wait waits for it",
+                       store->path, *who ? who : "since just now");
+    }
+    /* Some network file systems grant every lock: a second one must be refused. */
+    AUTO_FD int probe = openat(store->dir, "lock", O_RDWR | O_CLOEXEC);
+    if (probe >= 0 && fcntl(probe, F_OFD_SETLK, &lock) == 0)
+        return err_set(err, ERR_UNSUPPORTED, "%s: locks do not work on this file system",
+                       store->path);
+    char since[32];
+    text_time(since, time(NULL));
+    int n = snprintf(who, sizeof who, "pid %d, %.100s, since %s\n", (int)getpid(),
+                     command ? command : "tare", since);
+    if (ftruncate(store->lock, 0) < 0)
+        return err_sys(err, "%s/lock", store->path);
+    return file_pwrite(store->lock, who, (size_t)n, 0, err);
+}
+
+static int open_parts(struct store *store, const char *command, struct buf *notes, struct err *err)
+{
+    if (store->mode >= STORE_WRITE) {
+        int r = file_make_dirs(store->path, err);
+        if (r < 0)
+            return r;
+    }
+    store->dir = file_open_dir(AT_FDCWD, store->path, err);
+    if (store->dir < 0)
+        return store->dir;
+    int r = check_format(store, err);
+    if (r == 0 && store->mode >= STORE_WRITE)
+        r = take_lock(store, command, err);
+    const struct {
+        const char *name;
+        int *fd;
+    } parts[] = {{"files", &store->files},
+                 {"objects", &store->objects},
+                 {"held", &store->held_dir},
+                 {"tmp", &store->tmp}};
+    for (size_t i = 0; i < COUNT_OF(parts) && r == 0; i++) {
+        *parts[i].fd = open_part(store, parts[i].name, err);
+        r = MIN(*parts[i].fd, 0);
+    }
+    if (r == 0)
+        r = store_reload(store, notes, err);
+    if (r == 0 && store->mode >= STORE_WRITE && store->roster_stale)
+        r = store_write_roster(store, NULL, err);
+    if (r == 0 && store->mode >= STORE_WRITE)
+        r = store_recover(store, notes, err);
+    return r;
+}
+
+int store_open(const char *path, enum store_mode mode, const char *command, struct store **ret,
+               struct buf *notes, struct err *err)
+{
+    struct store *store = mem_zalloc(sizeof *store);
+    store->dir = store->tmp = store->files = store->objects = store->held_dir = store->lock = -1;
+    store->path = mem_strdup(path);
+    store->mode = mode;
+    int r = open_parts(store, command, notes, err);
+    if (r < 0) {
+        store_close(store);
+        return r;
+    }
+    *ret = store;
+    return 0;
+}
+
+void store_close(struct store *store)
+{
+    if (!store)
+        return;
+    store_clear_index(store);
+    cleanup_fd(&store->tmp);
+    cleanup_fd(&store->files);
+    cleanup_fd(&store->objects);
+    cleanup_fd(&store->held_dir);
+    cleanup_fd(&store->lock);
+    cleanup_fd(&store->dir);
+    free(store->unpublished);
+    free(store->format_damage);
+    free(store->path);
+    free(store);
+}
+
+int store_log(struct store *store, const char *line, size_t n, struct err *err)
+{
+    AUTO_FD int fd = openat(store->dir, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_sys(err, "%s/log", store->path);
+    AUTO_BUF struct buf text = {0};
+    buf_add(&text, line, n);
+    buf_char(&text, '\n');
+    /* One call, so that two writers' lines do not mix; what a short one leaves follows. */
+    for (size_t at = 0; at < text.len;) {
+        ssize_t put = write(fd, text.data + at, text.len - at);
+        if (put < 0 && errno != EINTR)
+            return err_sys(err, "%s/log", store->path);
+        at += (size_t)MAX(put, 0);
+    }
+    return 0;
+}
