@@ -21,6 +21,7 @@ struct check {
     struct transfer *transfer;
     struct progress *progress;
     struct verify_report *report;
+    uint8_t *block;    /* a chunk's stored bytes */
     struct map wanted; /* ids; with only */
     bool only;
 };
@@ -87,21 +88,53 @@ static bool is_wanted(const struct check *check, const struct hash128 *id)
     return !check->only || map_has(&check->wanted, id);
 }
 
-/* Decodes one entry; what is wrong becomes a damage. */
-static int check_entry(struct check *check, const char *name, const struct hash128 *id)
+/* An entry of which no chunk has a checksum of its stored bytes: it is decoded. */
+static int decode_entry(struct check *check, const struct object_entry *entry, struct err *err)
 {
     struct content *content;
-    struct err why = {0};
-    int r = content_open(check->store, id, &content, &why);
-    if (r == 0) {
-        r = transfer_decode(check->transfer, content, -1, 0, NULL, &why);
-        check->report->bytes += content_bytes(content);
-        content_free(content);
+    int r = content_open(check->store, &entry->id, &content, err);
+    if (r < 0)
+        return r;
+    r = transfer_decode(check->transfer, content, -1, 0, NULL, err);
+    content_free(content);
+    return r;
+}
+
+/*
+ * The stored bytes of an entry are those that were decoded and compared when it was made, if
+ * their checksums agree: that takes no longer than reading them. Its base is an entry of its own.
+ */
+static int read_entry(struct check *check, const struct object *object,
+                      const struct object_entry *entry, struct err *err)
+{
+    int r = 0;
+    for (uint32_t i = 0; i < entry->count && r == 0; i++) {
+        const struct object_chunk *chunk = &object->chunks[entry->first + i];
+        struct err why = {0};
+        r = progress_check(check->progress, &why);
+        if (r == 0)
+            r = object_read(object, chunk, check->block, &why);
+        if (r == 0 && (unsigned)chunk->codec >= CODEC_COUNT)
+            r = err_set(&why, ERR_DAMAGED, "its codec %u is not known", (unsigned)chunk->codec);
+        if (r < 0)
+            return err_set(err, r, "chunk %u: %.400s", i, why.text);
+        progress_add(check->progress, chunk->raw);
     }
+    return 0;
+}
+
+/* What is wrong with an entry becomes a damage. */
+static int check_entry(struct check *check, const char *name, const struct object *object,
+                       const struct object_entry *entry)
+{
+    struct err why = {0};
+    int r = object->version > 1 ? read_entry(check, object, entry, &why)
+                                : decode_entry(check, entry, &why);
+    check->report->bytes += entry->bytes;
     if (r == ERR_CANCELLED)
         return r;
     if (r < 0)
-        add_lost(check, name, why.text, id);
+        add_lost(check, name, why.text, &entry->id);
     return 0;
 }
 
@@ -128,7 +161,7 @@ static int check_object(struct check *check, const char *name)
             !store_counts(check->store, &object->entries[i].id, name))
             continue;
         wanted = true;
-        r = check_entry(check, path, &object->entries[i].id);
+        r = check_entry(check, path, object, &object->entries[i]);
     }
     check->report->objects += wanted;
     object_free(object);
@@ -262,6 +295,26 @@ static void want_models(struct check *check, const struct library *library,
     }
 }
 
+/* The bytes that will be gone through: each content once, and the held bases. */
+static uint64_t work_of(const struct check *check)
+{
+    struct map counted = {0};
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < store_manifest_count(check->store); i++) {
+        const struct manifest *m = store_manifest(check->store, i);
+        for (size_t k = 0; k < m->range_count; k++) {
+            if (!is_wanted(check, &m->ranges[k].id) || map_has(&counted, &m->ranges[k].id))
+                continue;
+            map_put(&counted, &m->ranges[k].id, 1);
+            bytes += m->ranges[k].bytes;
+        }
+    }
+    for (size_t h = 0; h < store_held_count(check->store); h++)
+        bytes += store_held(check->store, h)->size;
+    map_release(&counted);
+    return bytes;
+}
+
 /* Notes in the catalog which stored files are damaged, and which are not, of those checked. */
 static int remember_damage(const struct check *check, size_t first, struct err *err)
 {
@@ -301,10 +354,11 @@ static int verify_store(struct ops *ops, const struct library *library, const ch
     int r = store_open(path, STORE_READ, NULL, &check.store, NULL, err);
     if (r < 0)
         return r;
-    for (size_t k = 0; k < store_manifest_count(check.store) && progress; k++)
-        atomic_fetch_add(&progress->total, store_manifest(check.store, k)->size);
     want_models(&check, library, request);
+    if (progress)
+        atomic_fetch_add(&progress->total, work_of(&check));
     check.transfer = transfer_new(ops, progress);
+    AUTO_FREE uint8_t *block = check.block = mem_alloc(CODEC_CHUNK_BYTES);
     r = check_store(&check, err);
     if (r == 0 && request->repair && report->count > first)
         r = repair_store(ops, path, check.transfer, report, first, err);
