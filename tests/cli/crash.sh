@@ -17,7 +17,8 @@ tare scan "$dir/m"
 i=0
 while [ $i -lt "$rounds" ]; do
 	i=$((i + 1))
-	case $((i % 4)) in
+	case $((i % 5)) in
+	4) set -- gc ;;
 	0) set -- decompress --all --yes ;;
 	1) set -- compress --all --yes --live ;;
 	2) set -- compress quill-1m-code quill-1m-perl --yes --live --keep ;;

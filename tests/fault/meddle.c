@@ -40,7 +40,7 @@ static void complain(struct test *test, const char *run, int at, enum deed deed,
 }
 
 /* Starts the program, which stops at a change; its pid, or 0 where it ended before. */
-static pid_t start_stopped(struct test *test, const char *run, int at)
+static pid_t start_stopped(struct test *test, const char *run, const char *what, int at)
 {
     AUTO_FREE char *preload = mem_printf("LD_PRELOAD=%s", getenv("FAULT_LIBRARY"));
     AUTO_FREE char *scope = mem_printf("FAULT_SCOPE=%s", test->world.dir);
@@ -57,7 +57,7 @@ static pid_t start_stopped(struct test *test, const char *run, int at)
         putenv(where);
         putenv((char *)"FAULT_KIND=stop");
         alarm(60);
-        execl(getenv("TARE"), "tare", run, model, "--yes", "--store", test->world.store,
+        execl(getenv("TARE"), "tare", run, what, "--yes", "--store", test->world.store,
               "--catalog", test->world.catalog, "--threads", "1", "--quiet", NULL);
         _exit(127);
     }
@@ -149,7 +149,7 @@ static bool one_run(struct test *test, const char *run, int at, enum deed deed)
     int status;
     world_remove(test->world.dir);
     world_copy(test->template, test->world.dir);
-    pid_t pid = start_stopped(test, run, at);
+    pid_t pid = start_stopped(test, run, model, at);
     if (!pid)
         return false;
     bool there = test_exists("", test->file);
@@ -181,6 +181,49 @@ static void all_runs(struct test *test, const char *run)
             ;
 }
 
+static size_t count_dangling(const char *folder)
+{
+    AUTO_FREE char *command = mem_printf("find %s -xtype l | wc -l", folder);
+    FILE *pipe = popen(command, "r");
+    size_t n = 0;
+    assert_non_null(pipe);
+    assert_int_equal(fscanf(pipe, "%zu", &n), 1);
+    pclose(pipe);
+    return n;
+}
+
+/*
+ * A download comes between: a new repository, and a new revision of the one that is compressed,
+ * which leads to the blobs that are there. No link dangles then, and everything can be had.
+ */
+static void download_runs(struct test *test)
+{
+    static const char commit[] = "00000000000000000000000000000000000000cc";
+    AUTO_FREE char *find = mem_printf(
+        "cd %s/models--acme--ft1 && mkdir snapshots/%s && cp -P snapshots/*aa/* snapshots/%s/",
+        test->world.hub, commit, commit);
+    for (int at = 1; test->failures < 10; at += 4) {
+        int status;
+        world_remove(test->world.dir);
+        world_copy(test->template, test->world.dir);
+        pid_t pid = start_stopped(test, "compress", "acme/ft1", at);
+        if (!pid)
+            break;
+        test->runs++;
+        /* Links that the program removed already are not there to be copied. */
+        (void)!system(find);
+        test_write_text(test->world.hub, "models--acme--new/blobs/aa.12345678.incomplete", "half");
+        kill(pid, SIGCONT);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        if (count_dangling(test->world.hub))
+            complain(test, "download", at, DEEDS - 1, "a link dangles");
+        (void)world_tare(&test->world, "decompress --all --yes");
+        if (count_dangling(test->world.hub) ||
+            !test_exists(test->world.hub, "models--acme--new/blobs/aa.12345678.incomplete"))
+            complain(test, "download", at, DEEDS - 1, "not everything came back");
+    }
+}
+
 int main(void)
 {
     if (!getenv("FAULT_LIBRARY"))
@@ -199,6 +242,8 @@ int main(void)
     world_copy(dir, test.template);
     all_runs(&test, "compress");
     unsigned compress = test.runs;
+    download_runs(&test);
+    unsigned download = test.runs - compress;
     world_remove(dir);
     world_copy(test.template, dir);
     AUTO_FREE char *line = mem_printf("compress %s acme/ft2 --yes", model);
@@ -206,8 +251,9 @@ int main(void)
     test.template = file_join(folder, "stored");
     world_copy(dir, test.template);
     all_runs(&test, "decompress");
-    printf("meddled with %u times during compress, %u during decompress: %u failed\n", compress,
-           test.runs - compress, test.failures);
+    printf("meddled with %u times during compress, %u by a download, %u during decompress: "
+           "%u failed\n",
+           compress, download, test.runs - compress - download, test.failures);
     if (!test.failures)
         world_remove(folder);
     else
