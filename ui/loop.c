@@ -103,6 +103,16 @@ static int usage(const char *what, const char *word)
     return 2;
 }
 
+static bool take_threads(const char *text, unsigned *ret)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    if (*end || !*text || n < 1 || n > 64)
+        return false;
+    *ret = (unsigned)n;
+    return true;
+}
+
 static int take_arguments(int argc, char **argv, struct arguments *ret)
 {
     struct config config = {0};
@@ -120,9 +130,10 @@ static int take_arguments(int argc, char **argv, struct arguments *ret)
                                                               : NULL;
         if (value && i + 1 < argc)
             *value = argv[++i];
-        else if (strcmp(word, "--threads") == 0 && i + 1 < argc)
-            ret->options.threads = (unsigned)MIN(MAX(atoi(argv[++i]), 1), 64);
-        else if (strcmp(word, "--demo") == 0)
+        else if (strcmp(word, "--threads") == 0 || strcmp(word, "-t") == 0) {
+            if (!take_threads(i + 1 < argc ? argv[++i] : "", &ret->options.threads))
+                return usage("needs a number from 1 to 64", word);
+        } else if (strcmp(word, "--demo") == 0)
             ret->demo = true;
         else if (strcmp(word, "-a") == 0)
             ret->also = true;
@@ -190,7 +201,7 @@ static int explore(struct arguments *arguments)
         r = term_open(arguments->scheme, &err);
     if (r == 0) {
         models_rebuild(&app);
-        size_t left = session_interrupted(app.session);
+        size_t left = session_interrupted(app.session, &app.interrupted);
         if (left)
             app_say(&app, false, "%zu job%s interrupted: 5 R goes on with %s", left,
                     left == 1 ? " was" : "s were", left == 1 ? "it" : "them");

@@ -332,7 +332,7 @@ static int run_delete_plan(void *context, struct progress *progress)
     struct work *work = context;
     (void)progress;
     return ops_delete_plan(work->cli->ops, work->library, work->models, work->count,
-                           &work->deletion, &work->err);
+                           work->cli->given & OPT_LIVE, &work->deletion, &work->err);
 }
 
 static int run_delete(void *context, struct progress *progress)
@@ -348,7 +348,7 @@ static int run_delete(void *context, struct progress *progress)
 static bool asked_delete(void)
 {
     char answer[16] = "";
-    fprintf(stderr, "Delete for good? [Y/n: a capital Y deletes] ");
+    fprintf(stderr, "Type Y (capital) to delete for good: ");
     return fgets(answer, sizeof answer, stdin) && answer[0] == 'Y';
 }
 

@@ -84,6 +84,10 @@ int cli_jobs(struct cli *cli)
 {
     struct work work = {.cli = cli};
     int status = EXIT_DONE;
+    if ((cli->given & OPT_CLEAR) && (cli->given & OPT_RESUME)) {
+        err_set(&work.err, ERR_USAGE, "either --resume or --clear");
+        return cli_fail(&work.err);
+    }
     if (queue_read(cli->ops, &work.queue, &work.err) < 0)
         status = cli_fail(&work.err);
     else if (cli->given & OPT_CLEAR)

@@ -52,15 +52,16 @@ static js *verify_json(const struct verify_report *report)
     return document;
 }
 
-static void print_verify(const struct verify_report *report)
+static void print_verify(const struct verify_report *report, bool repair)
 {
     char size[16];
     text_size(size, report->bytes);
     cli_print("%llu objects checked, %s of tensors: %s\n", (unsigned long long)report->objects,
               size,
-              verify_report_open(report) ? "DAMAGE FOUND"
-              : report->count            ? "all repaired"
-                                         : "all good");
+              verify_report_open(report)           ? "DAMAGE FOUND"
+              : !report->objects && !report->count ? "nothing is stored"
+              : report->count                      ? "all repaired"
+                                                   : "all good");
     for (size_t i = 0; i < report->count; i++) {
         const struct damage *d = &report->damaged[i];
         cli_print("%s: %s%s\n", d->object, d->reason, d->repaired ? ": repaired" : "");
@@ -69,6 +70,8 @@ static void print_verify(const struct verify_report *report)
         for (size_t a = 0; a < d->advice.count; a++)
             cli_print("  to get it again: %s\n", d->advice.paths[a]);
     }
+    if (verify_report_open(report) && !repair)
+        cli_print("tare verify --repair mends what it can, and says where to get the rest\n");
     for (size_t i = 0; i < report->foreign.count; i++)
         cli_print("%s: is not the store's\n", report->foreign.paths[i]);
 }
@@ -76,6 +79,10 @@ static void print_verify(const struct verify_report *report)
 int cli_verify(struct cli *cli)
 {
     struct work work = {.cli = cli};
+    if (ops_check_store(cli->ops, &work.err) < 0) {
+        (void)cli_fail(&work.err);
+        return EXIT_FAILED;
+    }
     int r = cli_library(cli, &work.library, &work.err);
     if (r == 0 && cli->arg_count)
         r = cli_models(cli, work.library, false, &work.models, &work.count, &work.err);
@@ -88,11 +95,24 @@ int cli_verify(struct cli *cli)
     if (r == 0 && cli->json)
         cli_print_json(verify_json(&work.report));
     else if (r == 0)
-        print_verify(&work.report);
+        print_verify(&work.report, cli->given & OPT_REPAIR);
     verify_report_release(&work.report);
     free(work.models);
     library_unref(work.library);
     return status;
+}
+
+struct collect {
+    struct cli *cli;
+    bool dry_run;
+    struct gc_report *report;
+    struct err *err;
+};
+
+static int run_gc(void *context, struct progress *progress)
+{
+    struct collect *collect = context;
+    return ops_gc(collect->cli->ops, collect->dry_run, progress, collect->report, collect->err);
 }
 
 int cli_gc(struct cli *cli)
@@ -101,7 +121,12 @@ int cli_gc(struct cli *cli)
     struct gc_report report;
     char size[16];
     bool dry_run = cli->given & OPT_DRY_RUN;
-    if (ops_gc(cli->ops, dry_run, &report, &err) < 0)
+    struct collect collect = {cli, dry_run, &report, &err};
+    if (ops_check_store(cli->ops, &err) < 0) {
+        (void)cli_fail(&err);
+        return EXIT_FAILED;
+    }
+    if (cli_run(cli, run_gc, &collect) < 0)
         return cli_fail(&err);
     text_size(size, report.bytes);
     if (cli->json) {

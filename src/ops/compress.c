@@ -285,6 +285,7 @@ static int store_range(struct work *work, size_t index, struct err *err)
         bool delta = !hash128_is_zero(&plan->base) &&
                      !store_is_delta(work->run->store, &plan->base) &&
                      !store_is_base(work->run->store, &range->id) &&
+                     store_may_be_delta(work->run->store, &range->id, &plan->base) &&
                      content_open(work->run->store, &plan->base, &base, NULL) == 0;
         if (delta)
             range->base = plan->base;
@@ -338,7 +339,7 @@ static int compare_range(struct work *work, size_t index, struct err *err)
     struct content *content;
     int r = content_open(work->run->store, &range->id, &content, err);
     if (r < 0)
-        return r;
+        return r == ERR_NOTFOUND || r == ERR_CHANGED ? ERR_DAMAGED : r;
     if (content_bytes(content) != range->bytes)
         r = err_set(err, ERR_DAMAGED, "an object has another length than the tensor");
     else
@@ -627,6 +628,13 @@ struct done_model *done_of(struct done_report *report, const struct lib_model *m
     return done;
 }
 
+void done_fail(struct done_model *done, const char *path, const struct err *why)
+{
+    bool named = strncmp(why->text, path, strlen(path)) == 0;
+    if (!done->error)
+        done->error = named ? mem_strdup(why->text) : mem_printf("%s: %s", path, why->text);
+}
+
 void done_report_release(struct done_report *report)
 {
     for (size_t i = 0; i < report->count; i++) {
@@ -689,8 +697,8 @@ static int compress_into(struct run *run, const char *store, struct done_report 
         double start = ops_now();
         r = compress_file(run, file, &manifest, &why);
         done->seconds += ops_now() - start;
-        if (r < 0 && !done->error)
-            done->error = mem_printf("%s: %s", run->library->files[file->file].path, why.text);
+        if (r < 0)
+            done_fail(done, run->library->files[file->file].path, &why);
         if (r < 0 && first == 0) {
             first = r;
             if (err)

@@ -45,6 +45,7 @@ struct damage {
     struct path_list models; /* names of those that need it */
     struct path_list advice; /* where what is lost can be had again */
     struct hash128 id;       /* of the content that is lost; zero: something else */
+    int code;                /* ERR_DAMAGED, or what kept it from being read */
     bool repaired;
 };
 struct verify_report {
@@ -71,7 +72,8 @@ int ops_verify(struct ops *ops, const struct library *library, const struct veri
                struct progress *progress, struct verify_report *ret, struct err *err);
 
 /* Removes what nothing needs, in all known stores. */
-int ops_gc(struct ops *ops, bool dry_run, struct gc_report *ret, struct err *err);
+int ops_gc(struct ops *ops, bool dry_run, struct progress *progress, struct gc_report *ret,
+           struct err *err);
 
 /* All lines of the logs of all stores, as JSON objects, oldest first: found must not keep them. */
 int ops_log(struct ops *ops, void (*found)(void *context, const char *line, size_t n),

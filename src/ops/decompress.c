@@ -144,10 +144,14 @@ static int restore_from(struct restore *run, const struct order *order, const ch
     for (size_t i = 0; i < order->count; i++) {
         const struct lib_model *model = &order->library->models[order->models[i]];
         struct done_model *done = done_of(report, model);
-        for (size_t f = 0; f < model->file_count && r != ERR_CANCELLED; f++) {
+        size_t left = 0;
+        for (size_t f = 0; f < model->file_count; f++) {
             const struct lib_file *file = &order->library->files[model->files[f]];
             struct err why = {0};
             if (!file->store || strcmp(file->store, store) != 0)
+                continue;
+            left++;
+            if (r == ERR_CANCELLED)
                 continue;
             progress_item(run->progress, ++item, (uint32_t)order->library->file_count);
             double start = ops_now();
@@ -157,20 +161,22 @@ static int restore_from(struct restore *run, const struct order *order, const ch
                           : restore_file(run, file->fid, &why);
             done->seconds += ops_now() - start;
             if (r == 0) {
+                left--;
                 done->files++;
                 done->size += size;
                 done->freed -= order->to || file->state == FILE_KEPT
                                    ? 0
                                    : (int64_t)size - (int64_t)file->stored;
             } else {
-                if (!done->error)
-                    done->error = mem_printf("%s: %s", file->path, why.text);
+                done_fail(done, file->path, &why);
                 if (first == 0 && err)
                     *err = why;
                 first = first ? first : r;
             }
         }
-        done->state = order->to ? "compressed" : done->error ? "partial" : "plain";
+        done->state = order->to || (left && !done->files) ? "compressed"
+                      : left                              ? "partial"
+                                                          : "plain";
     }
     return first;
 }

@@ -7,11 +7,13 @@
 #include "model/names.h"
 #include "ops/guard.h"
 #include "ops/meta.h"
+#include "ops/scan.h"
 #include "sources/sources.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -90,7 +92,7 @@ static void check_files(struct planner *p)
         struct err why = {0};
         bool there = file->state == FILE_PLAIN || file->state == FILE_KEPT;
         p->plan->models[p->at].files += there || file->store;
-        struct guard guard = {.links = ANY_LINKS};
+        struct guard guard = {.live = p->plan->live, .links = ANY_LINKS};
         if (there && guard_file(model, file, &guard, &why) < 0 && why.code != ERR_NOTFOUND)
             refuse(p, why.text);
         guard_note(&guard, &p->plan->notes);
@@ -192,6 +194,7 @@ static void plan_folder(struct planner *p, const struct lib_model *model)
     if (lstat(model->path, &st) < 0 || !S_ISDIR(st.st_mode) || is_lived_in(p, model->path))
         return;
     DIR *stream = opendir(model->path);
+    AUTO_BUF struct buf along = {0};
     size_t others = 0;
     for (struct dirent *entry; stream && (entry = readdir(stream));) {
         AUTO_FREE char *path = file_join(model->path, entry->d_name);
@@ -199,13 +202,20 @@ static void plan_folder(struct planner *p, const struct lib_model *model)
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 ||
             is_planned(p, path))
             continue;
-        if (entry->d_type == DT_REG && name_is_companion(entry->d_name))
+        bool goes = entry->d_type == DT_REG && name_is_companion(entry->d_name);
+        if (goes) {
             add_path(p, model->root, path);
-        else
-            others += !note;
+            buf_printf(&along, "%s%s", along.len ? ", " : "", entry->d_name);
+        }
+        others += !goes && !note;
     }
     if (stream)
         closedir(stream);
+    if (along.len) {
+        AUTO_FREE char *note = mem_printf("%s: %s go%s, too", model->path, along.data,
+                                          strchr(along.data, ',') ? "" : "es");
+        path_list_add(&p->plan->notes, note);
+    }
     if (others) {
         AUTO_FREE char *note =
             mem_printf("%s: %zu other file%s or folder%s stay%s", model->path, others,
@@ -355,11 +365,12 @@ static void note_children(struct planner *p)
 }
 
 int ops_delete_plan(struct ops *ops, const struct library *library, const int *models, size_t count,
-                    struct delete_plan **ret, struct err *err)
+                    bool live, struct delete_plan **ret, struct err *err)
 {
     struct planner p = {.ops = ops, .library = library, .plan = mem_zalloc(sizeof *p.plan)};
     struct path_list stores = {0};
     int r = 0;
+    p.plan->live = live;
     for (size_t i = 0; i < count; i++)
         if (!is_chosen(&p, models[i]))
             *ARRAY_ADD(p.plan->models, p.plan->model_count, p.plan->model_cap) =
@@ -394,6 +405,24 @@ int ops_delete_plan(struct ops *ops, const struct library *library, const int *m
     return 0;
 }
 
+static void add_model_line(const struct library *library, const struct delete_model *m, int width,
+                           struct buf *out)
+{
+    const struct lib_model *model = &library->models[m->model];
+    AUTO_FREE char *name = text_safe(model->name),
+                   *reason = text_safe(m->refused ? m->refused : "");
+    AUTO_BUF struct buf fitted = {0};
+    char size[16];
+    text_size(size, model->size);
+    text_fit(&fitted, name, width);
+    if (m->refused)
+        buf_printf(out, "  stays: %s  (%s)\n", name, reason);
+    else
+        buf_printf(out, "  %s %3zu file%s %7s%s\n", fitted.data, m->files,
+                   m->files == 1 ? " " : "s", size,
+                   model->state == MODEL_PLAIN ? "" : "  (stored)");
+}
+
 void delete_plan_text(const struct library *library, const struct delete_plan *plan,
                       struct buf *out)
 {
@@ -406,21 +435,6 @@ void delete_plan_text(const struct library *library, const struct delete_plan *p
         width = MAX(width, MIN(text_width(name), 34));
     }
     buf_printf(out, "Delete %zu model%s for good\n", going, going == 1 ? "" : "s");
-    for (size_t i = 0; i < plan->model_count; i++) {
-        const struct lib_model *model = &library->models[plan->models[i].model];
-        AUTO_FREE char *name = text_safe(model->name);
-        text_size(size, model->size);
-        if (plan->models[i].refused) {
-            AUTO_FREE char *reason = text_safe(plan->models[i].refused);
-            buf_printf(out, "  stays: %s  (%s)\n", name, reason);
-        } else {
-            AUTO_BUF struct buf fitted = {0};
-            text_fit(&fitted, name, width);
-            buf_printf(out, "  %s %3zu file%s %7s%s\n", fitted.data, plan->models[i].files,
-                       plan->models[i].files == 1 ? " " : "s", size,
-                       model->state == MODEL_PLAIN ? "" : "  (stored)");
-        }
-    }
     text_size(size, plan->frees);
     if (going)
         buf_printf(out, "  frees %s; nothing of it can be brought back\n", size);
@@ -428,6 +442,10 @@ void delete_plan_text(const struct library *library, const struct delete_plan *p
         AUTO_FREE char *note = text_safe(plan->notes.paths[i]);
         buf_printf(out, "  note: %s\n", note);
     }
+    for (int refused = 1; refused >= 0; refused--)
+        for (size_t i = 0; i < plan->model_count; i++)
+            if (!!plan->models[i].refused == refused)
+                add_model_line(library, &plan->models[i], width, out);
 }
 
 /* ---- carrying it out ---- */
@@ -436,8 +454,11 @@ struct run {
     struct ops *ops;
     const struct library *library;
     const struct delete_plan *plan;
+    struct progress *progress;
     struct done_report *report;
-    int first; /* what went wrong first */
+    struct path_list store_paths;
+    struct store **stores; /* one for each path, open for writing */
+    int first;             /* what went wrong first */
     struct err *err;
 };
 
@@ -448,9 +469,7 @@ static struct done_model *done_at(const struct run *run, int at)
 
 static void failed(struct run *run, int at, const char *path, const struct err *why)
 {
-    struct done_model *done = done_at(run, at);
-    if (!done->error)
-        done->error = mem_printf("%s: %s", path, why->text);
+    done_fail(done_at(run, at), path, why);
     if (run->first == 0) {
         run->first = why->code;
         if (run->err)
@@ -466,14 +485,15 @@ static int open_folder(const struct delete_path *p, struct err *err)
     AUTO_FD int root = file_open_dir(AT_FDCWD, p->root, err);
     if (root < 0)
         return root;
+    if (strncmp(p->path, p->root, n) != 0 || p->path[n] != '/')
+        return err_set(err, ERR_REFUSED, "%s: does not lie in %s", p->path, p->root);
     if (strlen(folder) <= n)
-        return strncmp(p->root, p->path, n) == 0 ? TAKE_FD(root)
-                                                 : file_open_dir(AT_FDCWD, folder, err);
+        return TAKE_FD(root);
     const char *rel = folder + n + strspn(folder + n, "/");
     return file_open_beneath(root, rel, O_RDONLY | O_DIRECTORY, false, err);
 }
 
-/* Removes one name, if it is not in use. What is gone already is no error. */
+/* Removes one name. What is gone already is no error. */
 static int remove_path(const struct delete_path *p, uint64_t *freed, struct err *err)
 {
     struct stat st;
@@ -486,12 +506,6 @@ static int remove_path(const struct delete_path *p, uint64_t *freed, struct err 
         return err_set(err, dir, "%s", why.text);
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : err_sys(err, "%s", p->path);
-    if (S_ISREG(st.st_mode)) {
-        AUTO_FD int fd = file_open_regular(dir, name, &st, err);
-        int r = fd < 0 ? fd : guard_unused(fd, &st, NULL, err);
-        if (r < 0)
-            return r;
-    }
     if (unlinkat(dir, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) < 0 && errno != ENOENT)
         return err_sys(err, "%s", p->path);
     if (S_ISREG(st.st_mode) && st.st_nlink == 1)
@@ -499,19 +513,84 @@ static int remove_path(const struct delete_path *p, uint64_t *freed, struct err 
     return file_sync_dir(dir, err);
 }
 
-/* Nothing of a model goes while any file of it is in use. */
-static void check_use(struct run *run, bool *in_use)
+/* Nothing goes while any of it is in use, or lies where nothing can be removed. */
+static int check_use(struct run *run, struct err *err)
 {
     for (size_t i = 0; i < run->plan->path_count; i++) {
         const struct delete_path *p = &run->plan->paths[i];
         struct stat st;
-        struct err why = {0};
+        AUTO_FREE char *folder = file_dir(p->path);
         AUTO_FD int fd = file_open_regular(AT_FDCWD, p->path, &st, NULL);
-        if (fd >= 0 && guard_unused(fd, &st, NULL, &why) < 0) {
-            in_use[p->model] = true;
-            failed(run, p->model, p->path, &why);
-        }
+        struct err why = {0};
+        if (fd >= 0 && guard_unused(fd, &st, NULL, &why) < 0)
+            return err_set(err, ERR_BUSY, "%s: %.400s", p->path, why.text);
+        if (access(folder, F_OK) == 0 && access(folder, W_OK | X_OK) < 0)
+            return err_sys(err, "%s", folder);
     }
+    return 0;
+}
+
+static int open_stores(struct run *run, struct err *err)
+{
+    for (size_t i = 0; i < run->plan->stored_count; i++)
+        path_list_add(&run->store_paths, run->plan->stored[i].store);
+    run->stores = mem_zalloc((run->store_paths.count + 1) * sizeof *run->stores);
+    int r = 0;
+    for (size_t i = 0; i < run->store_paths.count && r == 0; i++)
+        r = ops_open_store(run->ops, run->store_paths.paths[i], "delete", run->progress,
+                           &run->stores[i], &run->report->notes, err);
+    return r;
+}
+
+static void close_stores(struct run *run)
+{
+    for (size_t i = 0; i < run->store_paths.count; i++)
+        store_close(run->stores[i]);
+    free(run->stores);
+    path_list_release(&run->store_paths);
+}
+
+/* Whether two plans remove the same. */
+static bool same_plan(const struct delete_plan *a, const struct delete_plan *b)
+{
+    bool same = a->model_count == b->model_count && a->path_count == b->path_count &&
+                a->stored_count == b->stored_count;
+    for (size_t i = 0; i < a->model_count && same; i++)
+        same = !a->models[i].refused == !b->models[i].refused;
+    for (size_t i = 0; i < a->path_count && same; i++)
+        same = strcmp(a->paths[i].path, b->paths[i].path) == 0;
+    for (size_t i = 0; i < a->stored_count && same; i++)
+        same = strcmp(a->stored[i].fid, b->stored[i].fid) == 0 &&
+               a->stored[i].shared == b->stored[i].shared;
+    return same;
+}
+
+/* What was shown to the user must still be what would be done. */
+static int check_plan(struct run *run, struct err *err)
+{
+    struct library *now;
+    struct delete_plan *plan;
+    AUTO_FREE int *models = mem_alloc((run->plan->model_count + 1) * sizeof *models);
+    ops_refresh(run->ops);
+    int r = ops_library(run->ops, &now, err);
+    if (r < 0)
+        return r;
+    bool same = true;
+    for (size_t i = 0; i < run->plan->model_count && same; i++)
+        same = library_find(now, run->library->models[run->plan->models[i].model].id, &models[i],
+                            1) == 1;
+    if (same)
+        r = ops_delete_plan(run->ops, now, models, run->plan->model_count, run->plan->live, &plan,
+                            err);
+    if (same && r == 0) {
+        same = same_plan(run->plan, plan);
+        delete_plan_free(plan);
+    }
+    library_unref(now);
+    return r < 0 || same ? r
+                         : err_set(err, ERR_CHANGED,
+                                   "something changed since the plan was made: nothing is deleted; "
+                                   "look at it again");
 }
 
 /* A stored file that other models name: only the views and links of those that go, go. */
@@ -563,53 +642,40 @@ static int drop_one(struct store *store, const struct run *run, const struct del
     return r < 0 ? r : store_drop_manifest(store, s->fid, err);
 }
 
-static void drop_stored(struct run *run, const char *path, const bool *in_use)
+/* What the stores have of it goes first: a trial's original is the last to go. */
+static void drop_stored(struct run *run, size_t at)
 {
-    struct store *store;
+    struct store *store = run->stores[at];
     struct err why = {0};
     struct gc_report gc = {0};
-    int model = -1;
-    for (size_t i = 0; i < run->plan->stored_count && model < 0; i++)
-        if (strcmp(run->plan->stored[i].store, path) == 0 && !in_use[run->plan->stored[i].model])
-            model = run->plan->stored[i].model;
-    if (model < 0)
-        return;
-    if (ops_open_store(run->ops, path, "delete", NULL, &store, &run->report->notes, &why) < 0) {
-        failed(run, model, path, &why);
-        return;
-    }
-    for (size_t i = 0; i < run->plan->stored_count; i++) {
+    int model = 0;
+    for (size_t i = 0; i < run->plan->stored_count && run->first == 0; i++) {
         const struct delete_stored *s = &run->plan->stored[i];
-        if (strcmp(s->store, path) != 0 || in_use[s->model])
+        if (strcmp(s->store, run->store_paths.paths[at]) != 0)
             continue;
+        model = s->model;
         if (drop_one(store, run, s, &why) < 0)
-            failed(run, s->model, path, &why);
+            failed(run, s->model, s->store, &why);
         else
-            done_at(run, s->model)->files++;
+            done_at(run, s->model)->files += !s->shared;
     }
     int r = store_gc(store, false, &gc, &why);
     if (r == 0)
         done_at(run, model)->freed += (int64_t)gc.bytes;
-    else if (r != ERR_REFUSED)
-        failed(run, model, path, &why);
+    else
+        buf_printf(&run->report->notes, "the space in the store is not free yet: %s\n", why.text);
     done_log(store, "delete", run->report);
-    store_close(store);
 }
 
-static void remove_paths(struct run *run, struct progress *progress, const bool *in_use)
+static void remove_paths(struct run *run)
 {
-    for (size_t i = 0; i < run->plan->path_count; i++) {
+    for (size_t i = 0; i < run->plan->path_count && run->first == 0; i++) {
         const struct delete_path *p = &run->plan->paths[i];
         struct err why = {0};
         uint64_t freed = 0;
-        if (in_use[p->model])
-            continue;
-        progress_item(progress, (uint32_t)i + 1, (uint32_t)run->plan->path_count);
-        if (progress_check(progress, &why) < 0 || remove_path(p, &freed, &why) < 0) {
+        progress_item(run->progress, (uint32_t)i + 1, (uint32_t)run->plan->path_count);
+        if (progress_check(run->progress, &why) < 0 || remove_path(p, &freed, &why) < 0)
             failed(run, p->model, p->path, &why);
-            if (why.code == ERR_CANCELLED)
-                return;
-        }
         done_at(run, p->model)->freed += (int64_t)freed;
         done_at(run, p->model)->files += freed > 0;
     }
@@ -618,36 +684,43 @@ static void remove_paths(struct run *run, struct progress *progress, const bool 
 int ops_delete(struct ops *ops, const struct library *library, const struct delete_plan *plan,
                struct progress *progress, struct done_report *ret, struct err *err)
 {
-    struct run run = {.ops = ops, .library = library, .plan = plan, .report = ret, .err = err};
-    struct path_list stores = {0};
-    AUTO_FREE bool *in_use = mem_zalloc(plan->model_count + 1);
-    bool any = false;
+    struct run run = {.ops = ops,
+                      .library = library,
+                      .plan = plan,
+                      .progress = progress,
+                      .report = ret,
+                      .err = err};
     *ret = (struct done_report){0};
     int r = ops_may_write(ops, err);
-    if (r < 0)
+    if (r == 0)
+        r = open_stores(&run, err);
+    if (r == 0)
+        r = check_plan(&run, err);
+    if (r == 0)
+        r = check_use(&run, err);
+    if (r < 0) {
+        close_stores(&run);
         return r;
+    }
     progress_phase(progress, "deleting");
     for (size_t i = 0; i < plan->model_count; i++) {
-        any |= !plan->models[i].refused;
-        if (plan->models[i].refused && !run.first)
-            run.first =
-                err_set(err, ERR_REFUSED, "%s: %.400s", library->models[plan->models[i].model].name,
-                        plan->models[i].refused);
-        done_at(&run, (int)i)->size =
-            plan->models[i].refused ? 0 : library->models[plan->models[i].model].size;
-        if (plan->models[i].refused)
-            done_at(&run, (int)i)->error = mem_strdup(plan->models[i].refused);
+        const struct delete_model *m = &plan->models[i];
+        struct err why = {.code = ERR_REFUSED};
+        done_at(&run, (int)i)->size = m->refused ? 0 : library->models[m->model].size;
+        if (!m->refused)
+            continue;
+        snprintf(why.text, sizeof why.text, "%s", m->refused);
+        done_fail(done_at(&run, (int)i), library->models[m->model].path, &why);
+        r = r ? r
+              : err_set(err, ERR_REFUSED, "%s: %.400s", library->models[m->model].name, m->refused);
     }
-    check_use(&run, in_use);
-    /* What the stores have of it goes first: a trial's original is the last to go. */
-    for (size_t i = 0; i < plan->stored_count; i++)
-        path_list_add(&stores, plan->stored[i].store);
-    for (size_t i = 0; i < stores.count; i++)
-        drop_stored(&run, stores.paths[i], in_use);
-    path_list_release(&stores);
-    if (any)
-        remove_paths(&run, progress, in_use);
+    for (size_t i = 0; i < run.store_paths.count; i++)
+        drop_stored(&run, i);
+    remove_paths(&run);
+    close_stores(&run);
     for (size_t i = 0; i < ret->count; i++)
-        ret->models[i].state = ret->models[i].error ? "plain" : "gone";
-    return run.first;
+        ret->models[i].state = !ret->models[i].error  ? "gone"
+                               : ret->models[i].files ? "partial"
+                                                      : "plain";
+    return run.first ? run.first : r;
 }

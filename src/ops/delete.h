@@ -33,6 +33,7 @@ struct delete_plan {
     size_t path_count, path_cap;
     struct delete_stored *stored;
     size_t stored_count, stored_cap;
+    bool live;              /* checkpoints of a run that is being written to, too */
     uint64_t frees;         /* bytes: blocks that nobody else shares, and what the stores give up */
     struct path_list notes; /* what depends on it, what stays held; foreign bytes */
 };
@@ -43,7 +44,7 @@ struct delete_plan {
  * files, what only describes them, and folders that are empty then. Nothing is changed.
  */
 int ops_delete_plan(struct ops *ops, const struct library *library, const int *models, size_t count,
-                    struct delete_plan **ret, struct err *err);
+                    bool live, struct delete_plan **ret, struct err *err);
 void delete_plan_free(struct delete_plan *plan); /* accepts NULL */
 
 /* The plan as lines for people, escaped. */
@@ -52,8 +53,8 @@ void delete_plan_text(const struct library *library, const struct delete_plan *p
 
 /*
  * Carries the plan out. Where it is cut off, each file is there or gone, and `tare jobs --resume`
- * does the rest; blobs that are left without their revision are listed as @orphans. Refuses what
- * changed since the plan, or is in use.
+ * does the rest; blobs that are left without their revision are listed as @orphans. Nothing at all
+ * is removed where the plan would be another one by now, a store is locked, or any of it is in use.
  */
 int ops_delete(struct ops *ops, const struct library *library, const struct delete_plan *plan,
                struct progress *progress, struct done_report *ret, struct err *err);

@@ -19,6 +19,8 @@ int meta_write(int fd, const struct manifest *manifest, bool copy, struct err *e
 
 /* The report's entry for a model, added where there is none. */
 struct done_model *done_of(struct done_report *report, const struct lib_model *model);
+/* Notes the first thing that went wrong with a model: what, at which path. */
+void done_fail(struct done_model *done, const char *path, const struct err *why);
 /* Writes the report into the store's log. */
 void done_log(struct store *store, const char *what, const struct done_report *report);
 

@@ -68,6 +68,8 @@ void path_list_push(struct path_list *list, const char *path);
 void path_list_add(struct path_list *list, const char *path); /* unless it is in there */
 void path_list_release(struct path_list *list);
 
+/* ERR_NOTFOUND where --store names something that is no store. */
+int ops_check_store(const struct ops *ops, struct err *err);
 /* All stores that this program knows of and that exist. */
 void ops_stores(struct ops *ops, struct path_list *ret);
 /*

@@ -381,7 +381,9 @@ static int decide(struct planner *p, struct plan_file *file, struct plan_range *
         return 0;
     bool must_stand = store && store_is_base(store, &range->id);
     bool has = tensor && dtype_is_float(tensor->dtype) && !must_stand &&
-               find_base(p, file, tensor, (size_t)range->tensor, &base);
+               find_base(p, file, tensor, (size_t)range->tensor, &base) &&
+               (!store || hash128_equal(&base.id, &range->id) ||
+                store_may_be_delta(store, &range->id, &base.id));
     if (has && hash128_equal(&base.id, &range->id)) {
         range->reference = true;
         range->base_file = (int)base.file;

@@ -119,9 +119,14 @@ static void take_job(void *context, const struct catalog_job *row)
     if (!row->what || js_parse(row->what, strlen(row->what), &object, NULL) < 0)
         return;
     const char *what = js_get_text(object, "what"), *base = js_get_text(object, "base");
+    bool known = false;
+    for (int i = 0; i < QUEUE_WHATS; i++)
+        known |= what && strcmp(what, what_names[i]) == 0;
+    if (!known)
+        return; /* of a newer version */
     struct queue_job *job = ARRAY_ADD(queue->jobs, queue->count, queue->cap);
     for (int i = 0; i < QUEUE_WHATS; i++)
-        if (what && strcmp(what, what_names[i]) == 0)
+        if (strcmp(what, what_names[i]) == 0)
             job->what = (enum queue_what)i;
     take_list(object, "models", &job->models);
     take_list(object, "names", &job->names);
@@ -133,6 +138,12 @@ static void take_job(void *context, const struct catalog_job *row)
     job->added = row->added;
     job->pid = (int)row->pid;
     job->running = row->born && born(row->pid) == row->born;
+}
+
+bool queue_keeps(int result)
+{
+    return result == ERR_CANCELLED || result == ERR_LOCKED || result == ERR_READONLY ||
+           result == ERR_NOSPACE || result == ERR_BUSY;
 }
 
 int queue_read(struct ops *ops, struct queue *ret, struct err *err)
@@ -168,11 +179,11 @@ static int resume_compress(struct ops *ops, const struct queue_job *job,
 }
 
 static int resume_delete(struct ops *ops, const struct library *library, const int *models,
-                         size_t count, struct progress *progress, struct done_report *ret,
-                         struct err *err)
+                         size_t count, bool live, struct progress *progress,
+                         struct done_report *ret, struct err *err)
 {
     struct delete_plan *plan;
-    int r = ops_delete_plan(ops, library, models, count, &plan, err);
+    int r = ops_delete_plan(ops, library, models, count, live, &plan, err);
     if (r < 0)
         return r;
     r = ops_delete(ops, library, plan, progress, ret, err);
@@ -209,9 +220,11 @@ int queue_resume(struct ops *ops, struct queue_job *job, struct progress *progre
     else if (request.count && job->what == QUEUE_DECOMPRESS)
         r = ops_decompress(ops, library, models, request.count, NULL, progress, ret, err);
     else if (request.count)
-        r = resume_delete(ops, library, models, request.count, progress, ret, err);
+        r = resume_delete(ops, library, models, request.count, job->live, progress, ret, err);
     library_unref(library);
-    if (r != ERR_CANCELLED)
+    if (!request.count)
+        buf_str(&ret->notes, "nothing is left to do for what was interrupted\n");
+    if (!queue_keeps(r))
         queue_drop(ops, job->id);
     ops_refresh(ops);
     return r;

@@ -34,6 +34,9 @@ void queue_add(struct ops *ops, struct queue_job *job);
 /* The job is done, failed or given up. id 0 is nothing. */
 void queue_drop(struct ops *ops, int64_t id);
 
+/* Whether a job with this result stays on the queue: stopped, or something was in its way. */
+bool queue_keeps(int result);
+
 struct queue {
     struct queue_job *jobs;
     size_t count, cap;

@@ -84,12 +84,22 @@ static bool is_needed(const struct store *store, const struct hash128 *id)
     return store_is_base(store, id) || range_of(store, id, &m);
 }
 
+/* The i-th description of a held base, also of one that is missing; NULL behind the last. */
+static const struct manifest *description(const struct store *store, size_t i)
+{
+    size_t held = store_held_count(store);
+    if (i < held)
+        return store_held(store, i);
+    return i - held < store_held_damage_count(store) ? &store_held_damage(store, i - held)->manifest
+                                                     : NULL;
+}
+
 /* A base that only deltas name is described by what holds it. */
 static const struct manifest_range *held_range_of(const struct store *store,
                                                   const struct hash128 *id)
 {
-    for (size_t h = 0; h < store_held_count(store); h++) {
-        const struct manifest *m = store_held(store, h);
+    const struct manifest *m;
+    for (size_t h = 0; (m = description(store, h)); h++) {
         for (size_t k = 0; k < m->range_count; k++)
             if (hash128_equal(&m->ranges[k].id, id))
                 return &m->ranges[k];
@@ -115,32 +125,35 @@ static void collect_candidates(struct repair *repair, const struct hash128 *id)
             break;
         }
     }
-    for (size_t h = 0; h < store_held_count(store); h++) {
-        const struct manifest *m = store_held(store, h);
+    const struct manifest *m;
+    for (size_t h = 0; (m = description(store, h)); h++) {
         AUTO_FREE char *path = mem_printf("%s/held/%s", store_path(store), m->fid);
-        for (size_t k = 0; k < m->range_count; k++)
-            if (hash128_equal(&m->ranges[k].id, id))
-                add_candidate(repair, path, m->ranges[k].offset);
+        for (size_t k = 0; k < m->range_count; k++) {
+            if (!hash128_equal(&m->ranges[k].id, id))
+                continue;
+            add_candidate(repair, path, m->ranges[k].offset);
+            add_candidate(repair, m->path, m->ranges[k].offset);
+        }
     }
     (void)catalog_find_tensors(repair->ops->catalog, id, found_tensor, repair, NULL);
 }
 
-/* Whether bytes of a file have the id, under whichever seed it was given. */
-static bool has_id(struct repair *repair, int fd, uint64_t offset, uint64_t bytes,
+/* The seed under which bytes of a file have the id, or -1. */
+static int seed_of(struct repair *repair, int fd, uint64_t offset, uint64_t bytes,
                    const struct hash128 *id)
 {
-    for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        struct hasher *hasher = hasher_new(seed);
+    for (int seed = 0; seed < SEEDS; seed++) {
+        struct hasher *hasher = hasher_new((uint64_t)seed);
         struct transfer_sums sums = {.range = hasher};
         int r = transfer_hash(repair->transfer, fd, offset, bytes, &sums, NULL);
         struct hash128 seen = hasher_digest(hasher);
         hasher_free(hasher);
         if (r < 0)
-            return false;
+            return -1;
         if (hash128_equal(&seen, id))
-            return true;
+            return seed;
     }
-    return false;
+    return -1;
 }
 
 /* What another store has, decoded into a nameless file: a descriptor, or -1. */
@@ -160,7 +173,7 @@ static int fetch(struct repair *repair, const struct hash128 *id, uint64_t bytes
         if (fd >= 0 && content_open(other, id, &content, NULL) == 0 &&
             content_bytes(content) == bytes &&
             transfer_decode(repair->transfer, content, fd, 0, NULL, NULL) == 0 &&
-            has_id(repair, fd, 0, bytes, id))
+            seed_of(repair, fd, 0, bytes, id) >= 0)
             found = TAKE_FD(fd);
         content_free(content);
         store_close(other);
@@ -179,7 +192,7 @@ static int find_bytes(struct repair *repair, const struct hash128 *id, uint64_t 
         struct stat st;
         AUTO_FD int fd = file_open_regular(AT_FDCWD, c->path, &st, NULL);
         if (fd < 0 || (uint64_t)st.st_size < bytes || c->offset > (uint64_t)st.st_size - bytes ||
-            !has_id(repair, fd, c->offset, bytes, id))
+            seed_of(repair, fd, c->offset, bytes, id) < 0)
             continue;
         *ret_offset = c->offset;
         return TAKE_FD(fd);
@@ -205,6 +218,7 @@ static int write_again(struct repair *repair, const struct manifest_range *range
     struct object_writer *writer = NULL;
     uint64_t size = 0;
     bool delta = !hash128_is_zero(&range->base) && hash128_equal(&range->id, id) &&
+                 store_may_be_delta(repair->store, id, &range->base) &&
                  !store_is_base(repair->store, id) && !is_lost(repair, &range->base) &&
                  content_open(repair->store, &range->base, &base, NULL) == 0 &&
                  transfer_decode(repair->transfer, base, -1, 0, NULL, NULL) == 0;
@@ -219,9 +233,17 @@ static int write_again(struct repair *repair, const struct manifest_range *range
                                      : dtype_is_float(range->dtype) ? CODEC_PLANES
                                                                     : CODEC_ZSTD,
                                      delta ? base : NULL};
+    int seed = seed_of(repair, fd, offset, range->bytes, id);
+    struct hasher *hasher = hasher_new((uint64_t)MAX(seed, 0));
+    const struct transfer_sums sums = {.range = hasher};
     int r = store_object_again(repair->store, &entry, &writer, err);
     if (r == 0)
-        r = transfer_encode(repair->transfer, &source, writer, NULL, err);
+        r = transfer_encode(repair->transfer, &source, writer, &sums, err);
+    /* What was encoded must be what was looked for: the file may be written to. */
+    struct hash128 seen = hasher_digest(hasher);
+    if (r == 0 && !hash128_equal(&seen, id))
+        r = err_set(err, ERR_CHANGED, "a file changed while its bytes were taken for a repair");
+    hasher_free(hasher);
     if (r == 0)
         r = store_object_finish(writer, &size, err);
     object_writer_free(writer);
@@ -238,6 +260,7 @@ static int repair_content(struct repair *repair, const struct hash128 *id, struc
         range = held_range_of(repair->store, id);
     if (!range || map_has(&repair->done, id))
         return 0;
+    repair->range = range;
     AUTO_FD int fd = find_bytes(repair, id, range->bytes, &offset);
     if (fd < 0)
         return 0;
@@ -297,26 +320,34 @@ static int replace_held(struct repair *repair, const char *name, bool *ret_all, 
         const struct manifest *m = store_held(repair->store, h);
         for (size_t k = 0; k < m->range_count && r == 0; k++) {
             const struct hash128 *id = &m->ranges[k].id;
-            if (!strstr(name, m->fid) || !is_needed(repair->store, id) ||
-                store_has(repair->store, id) != CONTENT_HELD)
+            if (!strstr(name, m->fid) || !is_needed(repair->store, id))
                 continue;
-            r = repair_content(repair, id, err);
-            *ret_all &= map_has(&repair->done, id);
+            if (store_has(repair->store, id) == CONTENT_HELD)
+                r = repair_content(repair, id, err);
+            *ret_all &= map_has(&repair->done, id) || reads_right(repair, id);
         }
     }
     return r;
 }
 
-/* Whether anything that a manifest needs is still lost. */
+/* Whether everything that manifests need has a place, and nothing of it is known to be lost. */
 static bool all_is_there(const struct repair *repair)
 {
-    for (size_t i = repair->first; i < repair->report->count; i++) {
+    static const struct hash128 none;
+    const struct store *store = repair->store;
+    bool there = store_absent_count(store) == 0;
+    for (size_t i = repair->first; i < repair->report->count && there; i++) {
         const struct damage *damage = &repair->report->damaged[i];
-        if (!hash128_is_zero(&damage->id) && !damage->repaired &&
-            is_needed(repair->store, &damage->id))
-            return false;
+        there = hash128_is_zero(&damage->id) || damage->repaired || !is_needed(store, &damage->id);
     }
-    return store_absent_count(repair->store) == 0;
+    for (size_t i = 0; i < store_manifest_count(store) && there; i++) {
+        const struct manifest *m = store_manifest(store, i);
+        for (size_t k = 0; k < m->range_count && there; k++)
+            there = store_has(store, &m->ranges[k].id) != CONTENT_NONE &&
+                    (hash128_equal(&m->ranges[k].base, &none) ||
+                     store_has(store, &m->ranges[k].base) != CONTENT_NONE);
+    }
+    return there;
 }
 
 /*
@@ -330,6 +361,8 @@ static int remove_remains(struct repair *repair, struct err *err)
     for (size_t i = repair->first; i < repair->report->count && r == 0; i++) {
         struct damage *damage = &repair->report->damaged[i];
         struct object *object;
+        if (damage->code != ERR_DAMAGED)
+            continue; /* of a newer version, or the disk did not answer: it may be well */
         if (begins_with(damage->object, "held/")) {
             bool all;
             r = replace_held(repair, damage->object, &all, err);
@@ -442,7 +475,7 @@ static void check_whole(struct repair *repair)
     }
 }
 
-int repair_store(struct ops *ops, const char *path, struct transfer *transfer,
+int repair_store(struct ops *ops, const char *path, struct transfer *transfer, bool whole,
                  struct verify_report *report, size_t first, struct err *err)
 {
     struct repair repair = {.ops = ops, .transfer = transfer, .report = report, .first = first};
@@ -453,7 +486,7 @@ int repair_store(struct ops *ops, const char *path, struct transfer *transfer,
     r = repair_contents(&repair, err);
     if (r == 0)
         r = repair_frame(&repair, err);
-    if (r == 0 && all_is_there(&repair))
+    if (r == 0 && whole && all_is_there(&repair))
         r = remove_remains(&repair, err);
     if (r == 0) {
         check_whole(&repair);

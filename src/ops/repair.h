@@ -9,9 +9,10 @@
 /*
  * Repairs the damages from index first on, which are those of this store: contents from files of
  * the collection, held bases and other stores, after their hash was compared; manifests from
- * their other copy; format and roster anew. What cannot be repaired gets advice.
+ * their other copy; format and roster anew. What cannot be repaired gets advice. Only if the whole
+ * store was verified do files go that could not be read and that nothing needs any more.
  */
-int repair_store(struct ops *ops, const char *path, struct transfer *transfer,
+int repair_store(struct ops *ops, const char *path, struct transfer *transfer, bool whole,
                  struct verify_report *report, size_t first, struct err *err);
 
 #endif

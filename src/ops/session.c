@@ -158,8 +158,8 @@ static int work_one(struct entry *entry, struct ops *ops, struct progress *progr
         entry->request.models = entry->models;
         return ops_plan(ops, entry->library, &entry->request, progress, &entry->plan, &entry->err);
     case JOB_DELETE_PLAN:
-        return ops_delete_plan(ops, entry->library, entry->models, entry->count, &entry->deletion,
-                               &entry->err);
+        return ops_delete_plan(ops, entry->library, entry->models, entry->count, false,
+                               &entry->deletion, &entry->err);
     case JOB_DELETE:
         r = ops_delete(ops, entry->library, entry->deletion, progress, &entry->report, &entry->err);
         break;
@@ -194,7 +194,7 @@ static void *work(void *context, struct progress *progress)
         int r = work_one(entry, ops, progress);
         if (entry->shown.kind == JOB_RESUME)
             send_library(entry, ops);
-        if (r != ERR_CANCELLED || atomic_load(&entry->given_up))
+        if (!queue_keeps(r) || atomic_load(&entry->given_up))
             queue_drop(ops, entry->queued.id);
         if (r == 0)
             entry->err.code = 0;
@@ -369,15 +369,27 @@ static void read_interrupted(struct session *session, struct queue *queue)
     ops_close(ops);
 }
 
-size_t session_interrupted(struct session *session)
+/* "compress acme/x" or "delete 3 models": free it. */
+static char *queued_title(const struct queue_job *job)
+{
+    AUTO_FREE char *name = text_safe(job->names.count ? job->names.paths[0] : "");
+    return job->names.count == 1
+               ? mem_printf("%s %s", queue_what_name(job->what), name)
+               : mem_printf("%s %zu models", queue_what_name(job->what), job->names.count);
+}
+
+size_t session_interrupted(struct session *session, struct path_list *titles)
 {
     struct queue queue;
-    size_t n = 0;
     read_interrupted(session, &queue);
-    for (size_t i = 0; i < queue.count; i++)
-        n += !queue.jobs[i].running;
+    path_list_release(titles);
+    for (size_t i = 0; i < queue.count; i++) {
+        AUTO_FREE char *title = queued_title(&queue.jobs[i]);
+        if (!queue.jobs[i].running)
+            path_list_push(titles, title);
+    }
     queue_release(&queue);
-    return n;
+    return titles->count;
 }
 
 void session_resume(struct session *session)
@@ -388,11 +400,8 @@ void session_resume(struct session *session)
         struct queue_job *job = &queue.jobs[i];
         if (job->running)
             continue;
-        AUTO_FREE char *name = text_safe(job->names.count ? job->names.paths[0] : "");
-        char *title =
-            job->names.count == 1
-                ? mem_printf("resume: %s %s", queue_what_name(job->what), name)
-                : mem_printf("resume: %s %zu models", queue_what_name(job->what), job->names.count);
+        AUTO_FREE char *what = queued_title(job);
+        char *title = mem_printf("resume: %s", what);
         struct entry *entry = add(session, JOB_RESUME, title, NULL);
         entry->queued = *job;
         *job = (struct queue_job){0};

@@ -79,8 +79,8 @@ void session_decompress(struct session *session, struct library *library, const 
 void session_plan_delete(struct session *session, struct library *library, const int *models,
                          size_t count);
 void session_delete(struct session *session, struct library *library, struct delete_plan *deletion);
-/* How many jobs earlier runs left undone; starts them. */
-size_t session_interrupted(struct session *session);
+/* How many jobs earlier runs left undone, with their titles (escaped); starts them. */
+size_t session_interrupted(struct session *session, struct path_list *titles);
 void session_resume(struct session *session);
 void session_verify(struct session *session, struct library *library, const int *models,
                     size_t count);

@@ -56,6 +56,13 @@ static void found_root(void *context, const char *path)
     add_near(context, path);
 }
 
+int ops_check_store(const struct ops *ops, struct err *err)
+{
+    if (!ops->options.store || is_store(ops->options.store))
+        return 0;
+    return err_set(err, ERR_NOTFOUND, "%s: there is no store", ops->options.store);
+}
+
 void ops_stores(struct ops *ops, struct path_list *ret)
 {
     if (ops->options.store) {
@@ -124,8 +131,8 @@ int ops_open_store(struct ops *ops, const char *path, const char *command,
             buf_printf(notes, "waited: %s\n", err->text);
         told = true;
         progress_phase(progress, "waiting for another tare");
-        if (progress_check(progress, NULL) < 0)
-            return r;
+        if (progress_check(progress, err) < 0)
+            return ERR_CANCELLED;
         nanosleep(&pause, NULL);
     }
 }

@@ -47,12 +47,15 @@ size_t verify_report_open(const struct verify_report *report)
     return n;
 }
 
-static struct damage *add_damage(struct check *check, const char *object, const char *reason)
+static struct damage *add_damage(struct check *check, const char *object, const char *reason,
+                                 int code)
 {
     struct verify_report *report = check->report;
     struct damage *damage = ARRAY_ADD(report->damaged, report->count, report->cap);
     damage->object = mem_strdup(object);
     damage->reason = mem_strdup(reason);
+    /* Too short, or gone: as damaged as with other bytes. */
+    damage->code = code == ERR_CHANGED || code == ERR_NOTFOUND ? ERR_DAMAGED : code;
     return damage;
 }
 
@@ -75,10 +78,10 @@ static void name_models(const struct check *check, const struct hash128 *id, str
     }
 }
 
-static void add_lost(struct check *check, const char *object, const char *reason,
+static void add_lost(struct check *check, const char *object, const char *reason, int code,
                      const struct hash128 *id)
 {
-    struct damage *damage = add_damage(check, object, reason);
+    struct damage *damage = add_damage(check, object, reason, code);
     damage->id = *id;
     name_models(check, id, damage);
 }
@@ -134,7 +137,7 @@ static int check_entry(struct check *check, const char *name, const struct objec
     if (r == ERR_CANCELLED)
         return r;
     if (r < 0)
-        add_lost(check, name, why.text, &entry->id);
+        add_lost(check, name, why.text, why.code, &entry->id);
     return 0;
 }
 
@@ -145,13 +148,15 @@ static int check_object(struct check *check, const char *name)
     struct err why = {0};
     struct hash128 id;
     int r = object_open(store_dir(check->store), path, &object, &why);
+    if (r < 0 && store_name_is_pack(name) && check->only)
+        return 0; /* whose it is cannot be told */
     if (r < 0 && store_name_is_pack(name)) {
-        add_damage(check, path, why.text); /* what it held is told as missing */
+        add_damage(check, path, why.text, why.code); /* what it held is told as missing */
         return 0;
     }
     if (r < 0) {
         if (store_name_id(name, &id) && is_wanted(check, &id))
-            add_lost(check, path, why.text, &id);
+            add_lost(check, path, why.text, why.code, &id);
         return 0;
     }
     bool wanted = false;
@@ -190,12 +195,12 @@ static int check_held(struct check *check, size_t h)
                    : transfer_hash(check->transfer, fd, range->offset, range->bytes, &sums, &why);
         struct hash128 seen = hasher_digest(hasher);
         if (r < 0 && r != ERR_CANCELLED)
-            add_lost(check, name, why.text, &range->id);
+            add_lost(check, name, why.text, why.code, &range->id);
         else if (r == 0 && (!length || !hash128_equal(&seen, &range->id)))
-            add_lost(check, name, "a held base was changed in its place", &range->id);
+            add_lost(check, name, "a held base was changed in its place", ERR_DAMAGED, &range->id);
     }
     if (m->hurt && !check->only)
-        add_damage(check, name, HURT);
+        add_damage(check, name, HURT, ERR_DAMAGED);
     check->report->objects++;
     check->report->bytes += m->size;
     hasher_free(hasher);
@@ -217,7 +222,7 @@ static void check_missing(struct check *check)
                     continue;
                 map_put(&told, ids[n], 1);
                 hash128_hex(hex, ids[n]);
-                add_lost(check, hex, "missing from the store", ids[n]);
+                add_lost(check, hex, "missing from the store", ERR_DAMAGED, ids[n]);
             }
         }
     }
@@ -229,13 +234,13 @@ static void check_manifests(struct check *check)
     for (size_t i = 0; i < store_absent_count(check->store); i++) {
         const struct store_absent *absent = store_absent(check->store, i);
         AUTO_FREE char *name = mem_printf("files/%s.json", absent->brief.fid);
-        name_views(&absent->brief, add_damage(check, name, absent->reason));
+        name_views(&absent->brief, add_damage(check, name, absent->reason, ERR_DAMAGED));
     }
     for (size_t i = 0; i < store_manifest_count(check->store); i++) {
         const struct manifest *m = store_manifest(check->store, i);
         AUTO_FREE char *name = mem_printf("files/%s.json", m->fid);
         if (m->hurt)
-            name_views(m, add_damage(check, name, HURT));
+            name_views(m, add_damage(check, name, HURT, ERR_DAMAGED));
     }
 }
 
@@ -245,12 +250,12 @@ static void check_frame(struct check *check)
     const char *format = store_format_damage(check->store);
     const char *roster = store_roster_damage(check->store);
     if (format)
-        add_damage(check, "format", format);
+        add_damage(check, "format", format, ERR_DAMAGED);
     if (roster)
-        add_damage(check, "roster", roster);
+        add_damage(check, "roster", roster, ERR_DAMAGED);
     for (size_t i = 0; i < store_held_damage_count(check->store); i++)
         add_damage(check, store_held_damage(check->store, i)->name,
-                   store_held_damage(check->store, i)->reason);
+                   store_held_damage(check->store, i)->reason, ERR_DAMAGED);
     for (size_t i = 0; i < store_foreign_count(check->store); i++) {
         AUTO_FREE char *path = file_join(store_path(check->store), store_foreign(check->store, i));
         path_list_add(&check->report->foreign, path);
@@ -361,7 +366,7 @@ static int verify_store(struct ops *ops, const struct library *library, const ch
     AUTO_FREE uint8_t *block = check.block = mem_alloc(CODEC_CHUNK_BYTES);
     r = check_store(&check, err);
     if (r == 0 && request->repair && report->count > first)
-        r = repair_store(ops, path, check.transfer, report, first, err);
+        r = repair_store(ops, path, check.transfer, !check.only, report, first, err);
     if (r == 0)
         r = remember_damage(&check, first, err);
     transfer_free(check.transfer);
@@ -381,7 +386,7 @@ int ops_verify(struct ops *ops, const struct library *library, const struct veri
     struct check frame = {.report = ret};
     struct err why = {0};
     if (!request->count && catalog_check(ops->catalog, &why) == ERR_DAMAGED) {
-        struct damage *damage = add_damage(&frame, "catalog", why.text);
+        struct damage *damage = add_damage(&frame, "catalog", why.text, ERR_DAMAGED);
         path_list_add(&damage->advice, "the next scan makes the index anew");
     }
     for (size_t i = 0; i < stores.count && r == 0; i++)
@@ -390,7 +395,8 @@ int ops_verify(struct ops *ops, const struct library *library, const struct veri
     return r;
 }
 
-int ops_gc(struct ops *ops, bool dry_run, struct gc_report *ret, struct err *err)
+int ops_gc(struct ops *ops, bool dry_run, struct progress *progress, struct gc_report *ret,
+           struct err *err)
 {
     struct path_list stores = {0};
     int r = dry_run ? 0 : ops_may_write(ops, err);
@@ -400,8 +406,9 @@ int ops_gc(struct ops *ops, bool dry_run, struct gc_report *ret, struct err *err
     for (size_t i = 0; i < stores.count && r == 0; i++) {
         struct store *store;
         struct gc_report one = {0};
-        r = dry_run ? store_open(stores.paths[i], STORE_READ, NULL, &store, &ops->notes, err)
-                    : ops_open_store(ops, stores.paths[i], "gc", NULL, &store, &ops->notes, err);
+        r = dry_run
+                ? store_open(stores.paths[i], STORE_READ, NULL, &store, &ops->notes, err)
+                : ops_open_store(ops, stores.paths[i], "gc", progress, &store, &ops->notes, err);
         if (r < 0)
             break;
         r = store_gc(store, dry_run, &one, err);

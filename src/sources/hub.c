@@ -206,6 +206,7 @@ struct repo {
     char **used; /* names of blobs that snapshots lead to */
     size_t used_count, used_cap;
     bool incomplete;
+    bool unclear; /* some link could not be followed: what it leads to is not known */
     const struct source_sink *sink;
 };
 
@@ -268,6 +269,7 @@ static void add_entry(struct repo *repo, struct gather *gather, const char *rel,
     int r = resolve(repo->cache, rel, &chain, &err);
     if (r < 0) {
         problem(repo, rel, err.text);
+        repo->unclear |= r != ERR_NOTFOUND;
     } else if (!S_ISREG(chain.st.st_mode)) {
         if (wanted)
             problem(repo, rel, "not a regular file");
@@ -407,7 +409,7 @@ static int walk_repo(struct repo *repo, struct err *err)
     for (size_t i = 0; i < commits.count && r == 0; i++)
         if (commits.entries[i].type == DT_DIR)
             r = walk_revision(repo, commits.entries[i].name, commits.count == 1, err);
-    if (r == 0)
+    if (r == 0 && !repo->unclear)
         r = walk_orphans(repo, &blobs, blob_fd, err);
     names_release(&commits);
     names_release(&blobs);
@@ -621,7 +623,7 @@ static int blobs_below(int cache, const char *repo, const char *rel, int depth,
                 blobs->shared = true;
         }
         chain_release(&chain);
-        r = r == ERR_IO ? r : 0; /* a link that leads nowhere has no blob */
+        r = r == ERR_NOTFOUND ? 0 : r; /* a link that leads nowhere has no blob */
     }
     names_release(&names);
     return r;
@@ -636,8 +638,10 @@ static int add_blobs(struct repo *repo, const struct names *snapshots, const cha
     for (size_t i = 0; i < snapshots->count && r == 0; i++) {
         const char *commit = snapshots->entries[i].name;
         AUTO_FREE char *rel = mem_printf("%s/snapshots/%s", repo->folder, commit);
-        r = blobs_below(repo->cache, repo->folder, rel, 0,
-                        is_among(commit, commits, count) ? &going : &staying, err);
+        bool goes = is_among(commit, commits, count);
+        r = blobs_below(repo->cache, repo->folder, rel, 0, goes ? &going : &staying, err);
+        if (r < 0 && r != ERR_IO && !goes && err)
+            (void)err_prefix(err, "another revision has a link that cannot be followed");
     }
     for (size_t i = 0; i < going.count && r == 0; i++)
         if (!is_among(going.paths[i], (const char *const *)staying.paths, staying.count) &&

@@ -122,8 +122,13 @@ static int open_at(struct store *store, const struct hash128 *id, bool as_base,
     bool packed = place_kind(place) == CONTENT_PACK;
     r = open_object(store, id, packed ? &store->packs[place_index(place)] : NULL, content, err);
     bool delta = r == 0 && !hash128_is_zero(&content->entry->base);
-    if ((r < 0 || (delta && as_base)) && map_get(&store->held_ids, id, &place)) {
-        object_free(content->object); /* the held file serves where the object cannot */
+    /*
+     * The held file serves where the object cannot; but not while objects are compared with a
+     * file that may be the held one itself.
+     */
+    bool fails = r < 0 && !store->prefer_objects;
+    if ((fails || (delta && as_base)) && map_get(&store->held_ids, id, &place)) {
+        object_free(content->object);
         content->object = NULL;
         return open_held(store, place, content, err);
     }

@@ -33,6 +33,7 @@ bool store_name_is_pack(const char *name)
 {
     return text_ends_with(name, ".pack");
 }
+
 void store_index_delta(struct store *store, const struct hash128 *id, const struct hash128 *base)
 {
     if (hash128_is_zero(base))
@@ -40,6 +41,20 @@ void store_index_delta(struct store *store, const struct hash128 *id, const stru
     map_put(&store->bases, base, 1);
     map_put(&store->deltas, id, store->delta_count);
     *ARRAY_ADD(store->delta_bases, store->delta_count, store->delta_cap) = *base;
+}
+
+void store_index_manifest(struct store *store, const struct manifest *m)
+{
+    for (size_t i = 0; i < m->range_count; i++) {
+        const struct manifest_range *range = &m->ranges[i];
+        uint64_t before = 0;
+        struct hash128 base = store_base_of(store, &range->id);
+        (void)map_get(&store->named, &range->id, &before);
+        bool delta = !hash128_is_zero(&range->base) && before != NAMED_ALONE &&
+                     (before == 0 || hash128_equal(&base, &range->base));
+        map_put(&store->named, &range->id, delta ? NAMED_DELTA : NAMED_ALONE);
+        store_index_delta(store, &range->id, &range->base);
+    }
 }
 
 void store_index_held(struct store *store, size_t h)
@@ -176,6 +191,7 @@ static void forget_index(struct store *store)
     store->manifest_count = store->manifest_cap = store->held_count = store->held_cap = 0;
     store->pack_count = store->pack_cap = store->delta_count = store->delta_cap = 0;
     store->places = store->deltas = store->bases = store->held_ids = (struct map){0};
+    store->named = (struct map){0};
     store->pack = NULL;
     store->absents = NULL;
     store->foreign = NULL;
@@ -197,6 +213,7 @@ void store_clear_index(struct store *store)
         free(store->absents[i].reason);
     }
     for (size_t i = 0; i < store->held_damage_count; i++) {
+        manifest_release(&store->held_damage[i].manifest);
         free(store->held_damage[i].name);
         free(store->held_damage[i].reason);
     }
@@ -207,6 +224,7 @@ void store_clear_index(struct store *store)
     map_release(&store->places);
     map_release(&store->deltas);
     map_release(&store->bases);
+    map_release(&store->named);
     map_release(&store->held_ids);
     free(store->manifests);
     free(store->held);
@@ -243,10 +261,13 @@ static void read_manifest(struct store *store, int dir, const char *name, found_
     manifest_release(&manifest);
 }
 
-static void add_held_damage(struct store *store, const char *name, const char *reason)
+static struct held_damage *add_held_damage(struct store *store, const char *name,
+                                           const char *reason)
 {
-    *ARRAY_ADD(store->held_damage, store->held_damage_count, store->held_damage_cap) =
-        (struct held_damage){file_join("held", name), mem_strdup(reason)};
+    struct held_damage *damage =
+        ARRAY_ADD(store->held_damage, store->held_damage_count, store->held_damage_cap);
+    *damage = (struct held_damage){.name = file_join("held", name), .reason = mem_strdup(reason)};
+    return damage;
 }
 
 /* What is no manifest in a folder of them: a held base, or nothing of ours. */
@@ -283,11 +304,12 @@ static int each_manifest(struct store *store, int dir, const char *shown, found_
 }
 
 static struct store_absent *add_absent(struct store *store, const char *fid, const char *reason,
-                                       bool lost)
+                                       int code)
 {
     struct store_absent *absent = ARRAY_ADD(store->absents, store->absent_count, store->absent_cap);
     absent->reason = mem_strdup(reason);
-    absent->lost = lost;
+    absent->lost = code == ERR_NOTFOUND;
+    absent->damaged = code == ERR_DAMAGED;
     snprintf(absent->brief.fid, sizeof absent->brief.fid, "%.32s", fid);
     return absent;
 }
@@ -296,7 +318,7 @@ static void load_manifest(struct store *store, const char *file, struct manifest
                           const struct err *why, struct buf *notes)
 {
     if (!manifest) {
-        add_absent(store, file, why->text, false);
+        add_absent(store, file, why->text, why->code);
         if (notes)
             buf_printf(notes, "%s/files/%s: %s\n", store->path, file, why->text);
         return;
@@ -321,7 +343,7 @@ static void take_brief(void *context, struct manifest *brief)
         return;
     struct store_absent *absent = store_find_absent(store, brief->fid);
     if (!absent)
-        absent = add_absent(store, brief->fid, "its manifest is missing", true);
+        absent = add_absent(store, brief->fid, "its manifest is missing", ERR_NOTFOUND);
     manifest_release(&absent->brief);
     absent->brief = *brief;
     *brief = (struct manifest){0};
@@ -374,19 +396,20 @@ static void load_held(struct store *store, const char *file, struct manifest *ma
 {
     bool missing =
         manifest && faccessat(store->held_dir, manifest->fid, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+    (void)notes;
     if (manifest && !missing) {
         struct held *held = ARRAY_ADD(store->held, store->held_count, store->held_cap);
         held->manifest = *manifest;
         *manifest = (struct manifest){0};
         return;
     }
-    const char *reason = manifest ? "the base that it describes is missing" : why->text;
-    bool needless = missing && errno == ENOENT && store->mode >= STORE_WRITE;
-    if (needless && unlinkat(store->held_dir, file, 0) == 0)
-        return; /* a crash came between it and its base: nothing relied on it yet */
-    add_held_damage(store, file, reason);
-    if (notes)
-        buf_printf(notes, "%s/held/%s: %s\n", store->path, file, reason);
+    /* A crash between it and its base leaves one, too: gc removes it where nobody needs it. */
+    struct held_damage *damage = add_held_damage(
+        store, file, manifest ? "the base that it describes is missing" : why->text);
+    if (manifest) {
+        damage->manifest = *manifest;
+        *manifest = (struct manifest){0};
+    }
 }
 
 static int find_foreign(struct store *store, struct err *err)
@@ -426,9 +449,7 @@ static int load_index(struct store *store, struct buf *notes, struct err *err)
     if (r < 0)
         return r;
     for (size_t i = 0; i < store->manifest_count; i++)
-        for (size_t k = 0; k < store->manifests[i].range_count; k++)
-            store_index_delta(store, &store->manifests[i].ranges[k].id,
-                              &store->manifests[i].ranges[k].base);
+        store_index_manifest(store, &store->manifests[i]);
     for (size_t i = 0; i < store->held_count; i++)
         store_index_held(store, i);
     return 0;

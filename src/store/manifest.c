@@ -102,11 +102,9 @@ static js *views_list(const struct manifest *m)
     return views;
 }
 
-static void put_lists(js *object, const struct manifest *m)
+static js *links_list(const struct manifest *m)
 {
-    js *xattrs = js_list(), *links = js_list(), *ranges = js_list();
-    for (size_t i = 0; i < m->xattr_count; i++)
-        js_push(xattrs, xattr_object(&m->xattrs[i]));
+    js *links = js_list();
     for (size_t i = 0; i < m->link_count; i++) {
         js *link = js_object();
         put_name(link, "path", m->links[i].path);
@@ -114,10 +112,18 @@ static void put_lists(js *object, const struct manifest *m)
         js_put_int(link, "mtime_ns", m->links[i].mtime_ns);
         js_push(links, link);
     }
+    return links;
+}
+
+static void put_lists(js *object, const struct manifest *m)
+{
+    js *xattrs = js_list(), *ranges = js_list();
+    for (size_t i = 0; i < m->xattr_count; i++)
+        js_push(xattrs, xattr_object(&m->xattrs[i]));
     for (size_t i = 0; i < m->range_count; i++)
         js_push(ranges, range_object(&m->ranges[i]));
     js_put(object, "xattrs", xattrs);
-    js_put(object, "links", links);
+    js_put(object, "links", links_list(m));
     js_put(object, "views", views_list(m));
     js_put(object, "ranges", ranges);
 }
@@ -377,6 +383,7 @@ void roster_write(const struct manifest *const *manifests, size_t count, struct 
     js *files = js_list();
     for (size_t i = 0; i < count; i++) {
         js *file = fields_object(manifests[i]);
+        js_put(file, "links", links_list(manifests[i]));
         js_put(file, "views", views_list(manifests[i]));
         js_push(files, file);
     }
@@ -402,6 +409,7 @@ int roster_read(const char *bytes, size_t n, void (*found)(void *context, struct
     for (size_t i = 0; i < js_count(files); i++) {
         struct manifest brief = {0};
         if (get_fields(&brief, js_at(files, i)) &&
+            get_list(&brief, js_at(files, i), "links", get_link) &&
             get_list(&brief, js_at(files, i), "views", get_view))
             found(context, &brief);
         else

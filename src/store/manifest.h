@@ -94,8 +94,8 @@ void manifest_write(const struct manifest *manifest, struct buf *out);
 int manifest_read(const char *bytes, size_t n, struct manifest *manifest, struct err *err);
 
 /*
- * The roster: what every manifest of a store is about (fid, path, size, hash, digest, views; no
- * ranges, links or attributes), so that a manifest that is lost or damaged can be named.
+ * The roster: what every manifest of a store is about (fid, path, size, hash, digest, links, views;
+ * no ranges or attributes), so that a manifest that is lost or damaged can be named.
  */
 void roster_write(const struct manifest *const *manifests, size_t count, struct buf *out);
 /* Calls found for each entry; found may take the manifest by copying and zeroing it. */

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "store/private.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@ static const char readme[] =
 /* Opens a folder of the store. */
 static int open_part(const struct store *store, const char *name, struct err *err)
 {
-    int fd = openat(store->dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(store->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
         return err_set(err, ERR_DAMAGED, "%s: its folder %s is missing", store->path, name);
     return fd < 0 ? err_sys(err, "%s/%s", store->path, name) : fd;
@@ -89,12 +90,48 @@ static int make_parts(struct store *store, struct err *err)
     return r < 0 ? r : write_format(store, err);
 }
 
-/* Only an empty folder becomes a store: rmdir refuses what holds anything. */
+static bool is_empty(const struct store *store, const char *name)
+{
+    int fd = openat(store->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    size_t count = 0;
+    for (struct dirent *entry; stream && (entry = readdir(stream));)
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    bool missing = fd < 0 && errno == ENOENT;
+    if (stream)
+        closedir(stream);
+    return missing || (stream && !count);
+}
+
+/* Whether nothing but what a store that was just begun has in it lies in the folder. */
 static bool is_in_the_making(const struct store *store)
 {
+    static const char *const parts[] = {"files", "held", "objects", "tmp"};
+    static const char *const begun[] = {"lock", "README.txt", ".README.txt.tmp", ".format.tmp"};
+    int fd = openat(store->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+    bool making = stream != NULL;
+    for (struct dirent *entry; making && (entry = readdir(stream));) {
+        const char *name = entry->d_name;
+        bool known = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+        for (size_t i = 0; i < COUNT_OF(begun) && !known; i++)
+            known = strcmp(begun[i], name) == 0;
+        for (size_t i = 0; i < COUNT_OF(parts) && !known; i++)
+            known = strcmp(parts[i], name) == 0 && is_empty(store, name);
+        making = known;
+    }
+    if (stream)
+        closedir(stream);
+    return making;
+}
+
+/* A store without a right format file has these all the same; a folder of somebody else has not. */
+static bool has_parts(const struct store *store)
+{
     static const char *const parts[] = {"files", "held", "objects"};
+    struct stat st;
     for (size_t i = 0; i < COUNT_OF(parts); i++)
-        if (unlinkat(store->dir, parts[i], AT_REMOVEDIR) < 0 && errno != ENOENT)
+        if (fstatat(store->dir, parts[i], &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
             return false;
     return true;
 }
@@ -120,7 +157,7 @@ static int check_format(struct store *store, struct err *err)
         store->format_damage = mem_strdup(why.text);
         return 0;
     }
-    if ((r == ERR_DAMAGED && store->mode == STORE_REPAIR) ||
+    if ((r == ERR_DAMAGED && store->mode == STORE_REPAIR && has_parts(store)) ||
         (r == 0 && version < STORE_VERSION && store->mode >= STORE_WRITE))
         return make_parts(store, err);
     return r < 0 ? err_set(err, r, "%s: %.400s%s", store->path, why.text,
@@ -159,6 +196,17 @@ static int take_lock(struct store *store, const char *command, struct err *err)
     return file_pwrite(store->lock, who, (size_t)n, 0, err);
 }
 
+/* Before anything is made in a folder, the lock too: is it a store, or empty? */
+static int check_folder(const struct store *store, struct err *err)
+{
+    if (faccessat(store->dir, "format", F_OK, AT_SYMLINK_NOFOLLOW) == 0 || has_parts(store) ||
+        is_in_the_making(store))
+        return 0;
+    return err_set(err, ERR_REFUSED,
+                   "%s: holds other files and is no store of tare: it is left as it is",
+                   store->path);
+}
+
 static int open_parts(struct store *store, const char *command, struct buf *notes, struct err *err)
 {
     if (store->mode >= STORE_WRITE) {
@@ -169,9 +217,11 @@ static int open_parts(struct store *store, const char *command, struct buf *note
     store->dir = file_open_dir(AT_FDCWD, store->path, err);
     if (store->dir < 0)
         return store->dir;
-    int r = check_format(store, err);
+    int r = store->mode < STORE_WRITE ? 0 : check_folder(store, err);
     if (r == 0 && store->mode >= STORE_WRITE)
         r = take_lock(store, command, err);
+    if (r == 0)
+        r = check_format(store, err);
     const struct {
         const char *name;
         int *fd;

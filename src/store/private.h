@@ -41,6 +41,7 @@ struct store {
     struct hash128 *delta_bases;
     size_t delta_count, delta_cap;
     struct map bases;    /* ids that some delta needs */
+    struct map named;    /* ids that manifests name -> enum naming_kind */
     struct map held_ids; /* id -> index of held << 32 | index of range */
     struct unpublished *unpublished;
     size_t unpublished_count, unpublished_cap;
@@ -50,6 +51,9 @@ struct store {
     struct object *pack; /* opened last: its small tensors are asked for one after the other */
     struct hash128 pack_id;
 };
+
+/* What the manifests that name an id say of it. */
+enum naming_kind { NAMED_DELTA = 1, NAMED_ALONE = 2 };
 
 /* A place of bytes: what kind, and an index of packs or what held_ids holds. */
 static inline uint64_t place_make(enum content_kind kind, uint64_t index)
@@ -65,7 +69,9 @@ static inline uint64_t place_index(uint64_t place)
     return place & (((uint64_t)1 << 60) - 1);
 }
 
-/* Notes in the index: a delta and its base; a held base; a pack as the place of an entry. */
+/* Notes in the index: what a manifest names; a delta and its base; a held base; a pack as the place
+ * of an entry. */
+void store_index_manifest(struct store *store, const struct manifest *manifest);
 void store_index_delta(struct store *store, const struct hash128 *id, const struct hash128 *base);
 void store_index_held(struct store *store, size_t h);
 void store_place_in_pack(struct store *store, const struct hash128 *id, size_t pack);

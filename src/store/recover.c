@@ -173,9 +173,10 @@ static enum verdict recover_one(const struct manifest *m, struct buf *notes)
 }
 
 /* Whether the file of an absent manifest lies in its place, moved back there if it was aside. */
-static bool absent_is_back(const struct manifest *brief, struct buf *notes)
+static bool absent_is_back(const struct store_absent *absent, struct buf *notes)
 {
-    if (!brief->path)
+    const struct manifest *brief = &absent->brief;
+    if (!brief->path || !(absent->damaged || absent->lost))
         return false;
     AUTO_FREE char *aside = store_aside_path(brief);
     struct stat st;
@@ -213,7 +214,7 @@ int store_recover(struct store *store, struct buf *notes, struct err *err)
         }
     }
     for (size_t i = store->absent_count; i-- > 0 && r == 0;)
-        if (absent_is_back(&store->absents[i].brief, notes))
+        if (absent_is_back(&store->absents[i], notes))
             r = store_drop_absent(store, store->absents[i].brief.fid, err);
     if (r < 0 || store->absent_count)
         return r;
@@ -366,6 +367,23 @@ static int sweep_held(struct store *store, const struct map *ids, bool dry_run,
     return 0;
 }
 
+/* Descriptions whose base is missing, and of which nobody needs anything. */
+static int sweep_descriptions(struct store *store, const struct map *ids, bool dry_run,
+                              struct err *err)
+{
+    for (size_t h = 0; h < store->held_damage_count; h++) {
+        const struct manifest *m = &store->held_damage[h].manifest;
+        bool needed = !m->path;
+        for (size_t i = 0; i < m->range_count && !needed; i++)
+            needed = map_has(ids, &m->ranges[i].id);
+        if (!needed && !dry_run &&
+            unlinkat(store->held_dir, file_base(store->held_damage[h].name), 0) < 0 &&
+            errno != ENOENT)
+            return err_sys(err, "%s", store->held_damage[h].name);
+    }
+    return 0;
+}
+
 /* gc as if some manifests were not there (dry), or for good (none left out). */
 static int sweep(struct store *store, const char *const *without, size_t count, bool dry_run,
                  struct gc_report *ret, struct err *err)
@@ -376,6 +394,8 @@ static int sweep(struct store *store, const char *const *without, size_t count, 
     int r = sweep_objects(store, &ids, dry_run, ret, err);
     if (r == 0)
         r = sweep_held(store, &ids, dry_run, ret, err);
+    if (r == 0)
+        r = sweep_descriptions(store, &ids, dry_run, err);
     map_release(&ids);
     return r;
 }

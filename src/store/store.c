@@ -116,15 +116,15 @@ int store_put_manifest(struct store *store, const struct manifest *manifest, str
         return r;
     }
     struct manifest *before = find(store, manifest->fid);
-    bool added = !before;
+    bool changed =
+        !before || before->view_count != copy.view_count || before->link_count != copy.link_count;
     if (before)
         manifest_release(before);
     else
         before = ARRAY_ADD(store->manifests, store->manifest_count, store->manifest_cap);
     *before = copy;
-    for (size_t i = 0; i < before->range_count; i++)
-        store_index_delta(store, &before->ranges[i].id, &before->ranges[i].base);
-    return added ? store_write_roster(store, NULL, err) : 0;
+    store_index_manifest(store, before);
+    return changed ? store_write_roster(store, NULL, err) : 0;
 }
 
 int store_set_state(struct store *store, const char *fid, enum manifest_state state,
@@ -198,6 +198,16 @@ struct hash128 store_base_of(const struct store *store, const struct hash128 *id
 {
     uint64_t at;
     return map_get(&store->deltas, id, &at) ? store->delta_bases[at] : (struct hash128){0};
+}
+
+bool store_may_be_delta(const struct store *store, const struct hash128 *id,
+                        const struct hash128 *base)
+{
+    uint64_t named;
+    struct hash128 known = store_base_of(store, id);
+    if (!map_get(&store->named, id, &named))
+        return true;
+    return named == NAMED_DELTA && hash128_equal(&known, base);
 }
 
 bool store_is_base(const struct store *store, const struct hash128 *id)

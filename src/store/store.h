@@ -57,7 +57,8 @@ struct manifest store_take(struct store *store, size_t i);
 struct store_absent {
     struct manifest brief; /* fid always */
     char *reason;
-    bool lost; /* there is no such file */
+    bool lost;    /* there is no such file */
+    bool damaged; /* or its bytes are: not that it could not be read, or is of a newer version */
 };
 size_t store_absent_count(const struct store *store);
 const struct store_absent *store_absent(const struct store *store, size_t i);
@@ -82,6 +83,12 @@ enum content_kind store_has(const struct store *store, const struct hash128 *id)
 bool store_is_delta(const struct store *store, const struct hash128 *id);
 /* The base of a delta; zero for anything else. */
 struct hash128 store_base_of(const struct store *store, const struct hash128 *id);
+/*
+ * Whether an object with this id may be written as a delta against this base. Manifests are what
+ * gc goes by: an id that they name already is written as all of them say, or standalone.
+ */
+bool store_may_be_delta(const struct store *store, const struct hash128 *id,
+                        const struct hash128 *base);
 /* Whether some object is a delta against this id. */
 bool store_is_base(const struct store *store, const struct hash128 *id);
 /* Whether the id is held in a file other than this one: a link or a clone of itself is no other. */
@@ -188,6 +195,7 @@ const struct manifest *store_held(const struct store *store, size_t i);
 /* Descriptions of held files that are damaged, or whose file is missing. */
 struct held_damage {
     char *name, *reason;
+    struct manifest manifest; /* the description, where it can be read; else zero */
 };
 size_t store_held_damage_count(const struct store *store);
 const struct held_damage *store_held_damage(const struct store *store, size_t i);

@@ -100,12 +100,38 @@ status 0 tare delete org/ft --yes
 # In use: refused, with the process's name, and nothing is removed.
 make_hub
 before=$(listing "$hub")
-sleep 60 <"$(find "$hub" -path '*two/blobs/*' -size +1M | head -n 1)" &
+sleep 60 <"$hub/models--org--two/snapshots/$a/model.safetensors" &
 pid=$!
 status 1 tare delete org/two org/two@v2 --yes
 kill $pid
 grep -q "sleep, pid $pid" "$dir/err" || fail "the process is not named: $(cat "$dir/err")"
 [ "$before" = "$(listing "$hub")" ] || fail "removed something that was in use"
+
+# A store that another one holds, or a plan that does not hold any more: nothing at all is touched.
+tare compress org/two@v2 --yes >/dev/null
+before=$(listing "$hub")
+if command -v flock >/dev/null && flock --help 2>&1 | grep -q fcntl; then
+	flock --fcntl "$dir/s/lock" sleep 60 &
+	pid=$!
+	sleep 0.5
+	status 1 tare delete org/two@v2 --yes
+	grep -q 'in use by another tare' "$dir/err" || fail "no word of the lock: $(cat "$dir/err")"
+	[ "$before" = "$(listing "$hub")" ] || fail "removed something although the store is locked"
+	kill $pid
+fi
+# A revision that stays, with links of another kind to the same blobs.
+make_hub
+for link in "$hub/models--org--two/snapshots/$b"/*; do ln -sfn "$(readlink -f "$link")" "$link"; done
+before=$(listing "$hub")
+tare scan "$hub" 2>/dev/null || true
+status 1 tare delete org/two --yes
+grep -q 'cannot be followed' "$dir/err" || fail "no word of the links: $(cat "$dir/err")"
+[ "$before" = "$(listing "$hub")" ] || fail "removed blobs that a revision leads to"
+# A folder of somebody else does not become a store.
+mkdir -p "$dir/proj/tmp"
+echo precious >"$dir/proj/tmp/file"
+status 1 "$TARE" compress org/ft --yes --keep --catalog "$dir/c.db" --store "$dir/proj"
+[ "$(listing "$dir/proj")" = "$(printf '.\n./tmp\n./tmp/file')" ] || fail "made a store of a folder: $(listing "$dir/proj")"
 
 # A plain folder: weights, what only describes them, and the folder; other files stay.
 mkdir -p "$dir/m/one" "$dir/m/two"

@@ -57,8 +57,8 @@ static pid_t start_stopped(struct test *test, const char *run, const char *what,
         putenv(where);
         putenv((char *)"FAULT_KIND=stop");
         alarm(60);
-        execl(getenv("TARE"), "tare", run, what, "--yes", "--store", test->world.store,
-              "--catalog", test->world.catalog, "--threads", "1", "--quiet", NULL);
+        execl(getenv("TARE"), "tare", run, what, "--yes", "--store", test->world.store, "--catalog",
+              test->world.catalog, "--threads", "1", "--quiet", NULL);
         _exit(127);
     }
     assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);

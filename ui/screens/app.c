@@ -308,6 +308,7 @@ void app_release(struct app *app)
     library_unref(app->library);
     path_list_release(&app->marked);
     path_list_release(&app->open_runs);
+    path_list_release(&app->interrupted);
     buf_release(&app->filter);
     canvas_release(&app->canvas);
     free(app->plan_models);

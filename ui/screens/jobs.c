@@ -66,7 +66,12 @@ void jobs_draw(struct app *app, int top, int height)
     list_set_count(&app->jobs, count);
     canvas_printf(&app->canvas, top, 0, app->canvas.columns, ROLE_HEAD, "   %-*s  %-9s  %s",
                   MAX(app->canvas.columns - 54, 20), "JOB", "STATE", "PROGRESS");
-    if (!count)
+    int line = top + 2 + MIN(count, height - 2);
+    for (size_t i = 0; i < app->interrupted.count && line < top + height; i++)
+        canvas_printf(&app->canvas, line++, 0, app->canvas.columns, ROLE_WARN, "   %-*.*s  %s",
+                      MAX(app->canvas.columns - 54, 20), MAX(app->canvas.columns - 54, 20),
+                      app->interrupted.paths[i], "interrupted: R goes on with it");
+    if (!count && !app->interrupted.count)
         canvas_put(&app->canvas, top + 2, 3, app->canvas.columns - 3, ROLE_DIM,
                    "nothing runs, and nothing was done yet");
     for (int i = 0; i < height - 1 && app->jobs.top + i < count; i++)
@@ -88,10 +93,11 @@ bool jobs_action(struct app *app, enum action action)
         session_verify(app->session, app->library, NULL, 0);
         return true;
     case ACT_RESUME:
-        if (session_interrupted(app->session))
+        if (session_interrupted(app->session, &app->interrupted))
             session_resume(app->session);
         else
             app_say(app, false, "no job was interrupted");
+        path_list_release(&app->interrupted);
         return true;
     case ACT_OPEN:
         if (any) {

@@ -108,6 +108,7 @@ struct app {
     /* Jobs */
     struct list jobs;
     size_t log_job;
+    struct path_list interrupted; /* titles of jobs that earlier runs left undone */
     /* Overlays */
     struct list text; /* scrolls help, log and plan */
     struct plan *plan;
