@@ -190,6 +190,8 @@ void library_finish(struct library *library)
     for (size_t i = 0; i < library->model_count; i++) {
         struct lib_model *model = &library->models[i];
         sum_files(library, model);
+        if (model->state == MODEL_DAMAGED)
+            model->frees_known = false; /* what was estimated before */
         if (model->frees_known && model->frees > 0 && model->state == MODEL_PLAIN)
             library->frees += (uint64_t)model->frees;
     }

@@ -43,6 +43,21 @@ static void check_root(struct doctor_report *report, const char *path)
         path_list_add(&report->problems, text);
 }
 
+/* What the last verify found. */
+static void check_models(struct ops *ops, struct doctor_report *report)
+{
+    struct library *library;
+    if (ops_library(ops, &library, NULL) < 0)
+        return;
+    for (size_t i = 0; i < library->model_count; i++) {
+        AUTO_FREE char *text = mem_printf(
+            "%s: what is stored of it is damaged (tare verify --repair)", library->models[i].name);
+        if (library->models[i].state == MODEL_DAMAGED)
+            path_list_add(&report->problems, text);
+    }
+    library_unref(library);
+}
+
 int ops_doctor(struct ops *ops, struct doctor_report *ret, struct err *err)
 {
     static const char *const variables[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME",
@@ -60,6 +75,7 @@ int ops_doctor(struct ops *ops, struct doctor_report *ret, struct err *err)
         check_root(ret, ret->roots.paths[i]);
     for (size_t i = 0; i < ret->stores.count; i++)
         check_store(ret, ret->stores.paths[i]);
+    check_models(ops, ret);
     if (catalog_kind(ops->catalog) == CATALOG_MEMORY)
         path_list_add(&ret->problems, "the catalog cannot be written: it is kept in memory");
     if (!text_utf8())

@@ -158,8 +158,10 @@ static int work_one(struct entry *entry, struct ops *ops, struct progress *progr
         entry->request.models = entry->models;
         return ops_plan(ops, entry->library, &entry->request, progress, &entry->plan, &entry->err);
     case JOB_DELETE_PLAN:
-        return ops_delete_plan(ops, entry->library, entry->models, entry->count, false,
-                               &entry->deletion, &entry->err);
+        r = ops_may_write(ops, &entry->err);
+        return r < 0 ? r
+                     : ops_delete_plan(ops, entry->library, entry->models, entry->count, false,
+                                       &entry->deletion, &entry->err);
     case JOB_DELETE:
         r = ops_delete(ops, entry->library, entry->deletion, progress, &entry->report, &entry->err);
         break;
@@ -491,6 +493,8 @@ static struct event *end_job(struct session *session, struct entry *entry)
     write_log(entry);
     event->kind = EVENT_JOB;
     event->err = entry->err;
+    if (!entry->err.code && verify_report_open(&entry->verify))
+        err_set(&event->err, ERR_DAMAGED, "damage was found: 5 and Enter show what it touches");
     bool plan = entry->shown.kind == JOB_PLAN || entry->shown.kind == JOB_DELETE_PLAN;
     if (plan) {
         event->kind = entry->shown.kind == JOB_PLAN ? EVENT_PLAN : EVENT_DELETE;

@@ -33,7 +33,7 @@ key() { tmux -S "$socket" send-keys "$@"; sleep 0.1; }
 tmux -S "$socket" -f /dev/null new-session -d -x 80 -y 24 "NO_COLOR=${1:-} '$TARE' --demo; echo status \$?; cat"
 see ' tare  8 models'
 see '[1 Models]'
-see '   NAME                        SOURCE  DTYPE    SIZE   DISK  FREES  READ  FLAGS'
+see '   NAME                      SOURCE  DTYPE    SIZE   DISK  FREES  READ  FLAGS'
 see 'demo/quill-run  3 ckpts'
 see 'can be freed'
 see 'sorted by FREES'

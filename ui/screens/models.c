@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { DETAILS_FROM = 120, DETAILS_WIDTH = 46, FIXED = 53 };
+enum { DETAILS_FROM = 120, DETAILS_WIDTH = 46, FIXED = 55 };
 
 static const struct lib_model *model_at(const struct app *app, size_t row)
 {

@@ -171,7 +171,7 @@ static void help_text(const struct app *app, struct buf *out)
                  "trial     packed, and the originals are still there\n"
                  "loading   a download is under way, or broke off\n"
                  "orphan    blobs that no revision names\n"
-                 "damaged   what is stored of it is damaged (tare verify --repair)\n"
+                 "!damaged  what is stored of it is damaged (tare verify --repair)\n"
                  "!trunc    cut off: download it again\n"
                  "!bad      cannot be read; details say why\n"
                  "!shards   a shard is missing\n"
