@@ -350,6 +350,21 @@ static bool all_is_there(const struct repair *repair)
     return there;
 }
 
+/* Removes an object or pack ("objects/…") unless something that is needed is read from it. */
+static int remove_unused(struct repair *repair, const char *path, struct err *err)
+{
+    struct object *object;
+    const char *name = path + strlen("objects/");
+    bool counts = false;
+    if (object_open(store_dir(repair->store), path, &object, NULL) == 0) {
+        for (uint32_t k = 0; k < object->entry_count; k++)
+            counts |= store_counts(repair->store, &object->entries[k].id, name) &&
+                      is_needed(repair->store, &object->entries[k].id);
+        object_free(object);
+    }
+    return counts ? 0 : store_remove_object(repair->store, name, err);
+}
+
 /*
  * Files that could not be read, or not in full, and that nothing needs any more: once everything
  * has its successor they go. A held base that was changed goes too: its owner's name stays.
@@ -360,7 +375,6 @@ static int remove_remains(struct repair *repair, struct err *err)
     bool changed = false;
     for (size_t i = repair->first; i < repair->report->count && r == 0; i++) {
         struct damage *damage = &repair->report->damaged[i];
-        struct object *object;
         if (damage->code != ERR_DAMAGED)
             continue; /* of a newer version, or the disk did not answer: it may be well */
         if (begins_with(damage->object, "held/")) {
@@ -371,17 +385,7 @@ static int remove_remains(struct repair *repair, struct err *err)
             if (r == 0)
                 r = store_unhold(repair->store, damage->object, err);
         } else if (begins_with(damage->object, "objects/")) {
-            const char *name = damage->object + strlen("objects/");
-            bool readable =
-                object_open(store_dir(repair->store), damage->object, &object, NULL) == 0;
-            bool counts = false;
-            for (uint32_t k = 0; readable && k < object->entry_count; k++)
-                counts |= store_counts(repair->store, &object->entries[k].id, name) &&
-                          is_needed(repair->store, &object->entries[k].id);
-            if (readable)
-                object_free(object);
-            if (!counts)
-                r = store_remove_object(repair->store, name, err);
+            r = remove_unused(repair, damage->object, err);
         } else {
             continue;
         }
