@@ -432,38 +432,52 @@ static bool still_ours(const struct work *work, const char *path)
            st.st_mtim.tv_nsec == work->st.st_mtim.tv_nsec;
 }
 
-/* The links of a hub cache that lead to the file, put into a manifest. */
-static int read_links(const struct work *work, struct manifest *m, struct err *err)
+static int add_link(struct manifest *m, const char *root, const struct hub_link *found,
+                    struct err *err)
+{
+    struct stat st;
+    AUTO_FREE char *path = file_join(root, found->path);
+    if (lstat(path, &st) < 0)
+        return err_sys(err, "%s", path);
+    struct manifest_link *link = ARRAY_ADD(m->links, m->link_count, m->link_cap);
+    *link = (struct manifest_link){.path = arena_strdup(&m->arena, path),
+                                   .target = arena_strdup(&m->arena, found->target),
+                                   .mtime_ns = file_nanoseconds(&st.st_mtim)};
+    return 0;
+}
+
+/* The links of a hub cache that lead to the file. */
+static int add_links(struct work *work, struct err *err)
 {
     struct hub_links links;
     if (strcmp(work->model->source, "hf") != 0)
         return 0;
     int r = hub_links_read(work->model->root, &links, err);
-    for (size_t i = 0; i < links.count && r == 0; i++) {
-        if (links.links[i].dev != work->st.st_dev || links.links[i].ino != work->st.st_ino)
-            continue;
-        AUTO_FREE char *path = file_join(work->model->root, links.links[i].path);
-        struct manifest_link *link = ARRAY_ADD(m->links, m->link_count, m->link_cap);
-        link->path = arena_strdup(&m->arena, path);
-        link->target = arena_strdup(&m->arena, links.links[i].target);
-        struct stat st;
-        if (lstat(path, &st) < 0)
-            r = err_sys(err, "%s", path);
-        else
-            link->mtime_ns = file_nanoseconds(&st.st_mtim);
-    }
+    for (size_t i = 0; i < links.count && r == 0; i++)
+        if (links.links[i].dev == work->st.st_dev && links.links[i].ino == work->st.st_ino)
+            r = add_link(&work->manifest, work->model->root, &links.links[i], err);
     hub_links_release(&links);
     return r;
 }
 
-/* A revision that was downloaded meanwhile may lead to the file: its link must not dangle. */
-static int check_links(const struct work *work, struct err *err)
+/*
+ * A revision that was downloaded meanwhile may lead to the file that is gone now: such links go
+ * too, and come back with it, like those that were there before.
+ */
+static int take_new_links(struct work *work, struct err *err)
 {
-    struct manifest now = {0};
-    int r = read_links(work, &now, err);
-    if (r == 0 && now.link_count != work->manifest.link_count)
-        r = err_set(err, ERR_CHANGED, "a link to it was made while it was compressed");
-    manifest_release(&now);
+    struct manifest *m = &work->manifest;
+    struct hub_links links;
+    if (strcmp(work->model->source, "hf") != 0)
+        return 0;
+    int r = hub_links_to_missing(work->model->root, m->path, &links, err);
+    for (size_t i = 0; i < links.count && r == 0; i++)
+        r = add_link(m, work->model->root, &links.links[i], err);
+    if (r == 0 && links.count)
+        r = store_put_manifest(work->run->store, m, err);
+    if (r == 0 && links.count)
+        remove_links(m);
+    hub_links_release(&links);
     return r;
 }
 
@@ -472,9 +486,7 @@ static int remove_original(struct work *work, struct err *err)
     const struct manifest *m = &work->manifest;
     AUTO_FREE char *aside = store_aside_path(m), *dir_path = file_dir(m->path);
     AUTO_FD int dir = file_open_dir(AT_FDCWD, dir_path, err);
-    int r = dir < 0 ? dir : check_links(work, err);
-    if (r == 0)
-        r = store_set_state(work->run->store, m->fid, MANIFEST_STORED, err);
+    int r = dir < 0 ? dir : store_set_state(work->run->store, m->fid, MANIFEST_STORED, err);
     if (r < 0)
         return r;
     if (renameat2(AT_FDCWD, m->path, AT_FDCWD, aside, RENAME_NOREPLACE) < 0)
@@ -491,8 +503,11 @@ static int remove_original(struct work *work, struct err *err)
         r = err_set(err, ERR_CHANGED, "it was replaced while it was compressed");
     if (r == 0 && unlink(aside) < 0)
         r = err_sys(err, "removing the original");
-    if (r == 0)
-        return file_sync_dir(dir, err);
+    if (r == 0) {
+        work->manifest.state = MANIFEST_STORED;
+        r = file_sync_dir(dir, err);
+        return r < 0 ? r : take_new_links(work, err);
+    }
     if (renameat2(AT_FDCWD, aside, AT_FDCWD, m->path, RENAME_NOREPLACE) == 0)
         (void)store_settle(m, NULL);
     return r;
@@ -544,7 +559,7 @@ static int begin_file(struct work *work, struct err *err)
     if (r == 0)
         r = meta_can_restore(m, err);
     if (r == 0)
-        r = read_links(work, m, err);
+        r = add_links(work, err);
     if (r == 0)
         r = catalog_tensors(run->ops->catalog, work->file->row, &tensors, err);
     if (r < 0)

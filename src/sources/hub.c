@@ -449,6 +449,7 @@ int hub_walk(int dir, const char *path, const struct source_sink *sink, struct e
 
 struct link_walk {
     int cache;
+    const char *missing; /* NULL, or the one end, which is not there, that is looked for */
     struct hub_links *links;
 };
 
@@ -457,7 +458,9 @@ static int add_links(struct link_walk *walk, const char *rel, struct err *err)
 {
     struct chain chain;
     int r = resolve(walk->cache, rel, &chain, err);
-    if (r == 0 && S_ISREG(chain.st.st_mode) && chain.count) {
+    bool wanted = walk->missing ? r == ERR_NOTFOUND && strcmp(chain.end, walk->missing) == 0
+                                : r == 0 && S_ISREG(chain.st.st_mode);
+    if (wanted && chain.count) {
         struct hub_links *links = walk->links;
         *ARRAY_ADD(links->links, links->count, links->cap) =
             (struct hub_link){.path = mem_strdup(chain.hops[0].path),
@@ -487,14 +490,15 @@ static int walk_links(struct link_walk *walk, const char *rel, int depth, struct
     return r;
 }
 
-int hub_links_read(const char *cache, struct hub_links *ret, struct err *err)
+static int read_links(const char *cache, const char *missing, struct hub_links *ret,
+                      struct err *err)
 {
     static const char *const parts[] = {"snapshots", "blobs"};
     *ret = (struct hub_links){0};
     AUTO_FD int dir = file_open_dir(AT_FDCWD, cache, err);
     struct names names = {0};
     int r = dir < 0 ? dir : names_read(dir, &names, err);
-    struct link_walk walk = {.cache = dir, .links = ret};
+    struct link_walk walk = {.cache = dir, .missing = missing, .links = ret};
     for (size_t i = 0; i < names.count && r == 0; i++) {
         for (size_t p = 0; p < COUNT_OF(parts) && r == 0; p++) {
             AUTO_FREE char *below = file_join(names.entries[i].name, parts[p]);
@@ -504,6 +508,21 @@ int hub_links_read(const char *cache, struct hub_links *ret, struct err *err)
     }
     names_release(&names);
     return r;
+}
+
+int hub_links_read(const char *cache, struct hub_links *ret, struct err *err)
+{
+    return read_links(cache, NULL, ret, err);
+}
+
+int hub_links_to_missing(const char *cache, const char *path, struct hub_links *ret,
+                         struct err *err)
+{
+    size_t n = strlen(cache);
+    *ret = (struct hub_links){0};
+    if (strncmp(path, cache, n) != 0 || path[n] != '/')
+        return 0;
+    return read_links(cache, path + n + strspn(path + n, "/"), ret, err);
 }
 
 void hub_links_release(struct hub_links *links)

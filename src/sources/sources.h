@@ -75,6 +75,9 @@ struct hub_links {
 
 /* All links of all repositories of a cache, snapshots and blobs, read afresh. */
 int hub_links_read(const char *cache, struct hub_links *ret, struct err *err);
+/* The links whose chain ends at a file of the cache (absolute path) that is not there any more. */
+int hub_links_to_missing(const char *cache, const char *path, struct hub_links *ret,
+                         struct err *err);
 void hub_links_release(struct hub_links *links);
 
 /* Paths relative to a cache, in the order in which they are to go: folders behind what is in them.
