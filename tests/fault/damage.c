@@ -34,6 +34,13 @@ struct test {
     unsigned runs, failures;
 };
 
+/* Every STEP-th place, where not all are taken; a program with sanitizers is slow. */
+#ifdef __SANITIZE_ADDRESS__
+enum { STEP = 11 };
+#else
+enum { STEP = 3 };
+#endif
+
 static const char *const models[] = {"acme/ft1", "acme/ft2", "acme/ft2@v2",
                                      "mine/model.safetensors"};
 
@@ -213,9 +220,9 @@ static void harm_file(struct test *test, const char *file)
     struct stat st;
     assert_int_equal(stat(path, &st), 0);
     size_t count = places_of((size_t)st.st_size, places);
-    for (size_t i = 0; i < count; i += test->all ? 1 : 3)
+    for (size_t i = 0; i < count; i += test->all ? 1 : STEP)
         one_run(test, file, FLIP, places[i]);
-    for (size_t i = 1; i < count; i += test->all ? 5 : 13) {
+    for (size_t i = 1; i < count; i += test->all ? 5 : 4 * STEP) {
         one_run(test, file, ZERO, places[i]);
         one_run(test, file, SWAP, places[i]);
         one_run(test, file, CUT, places[i]);
@@ -272,7 +279,7 @@ static void harm_catalog(struct test *test)
     assert_true(tare(test, "list%s", "")); /* whatever the last run left is settled */
     world_copy(test->world.catalog, template);
     AUTO_BUF struct buf bytes = test_read("", template);
-    for (size_t at = 0; at < bytes.len; at += at < 100 ? 7 : test->all ? 499 : 4001) {
+    for (size_t at = 0; at < bytes.len; at += at < 100 ? 7 : test->all ? 499 : 1327 * STEP) {
         AUTO_FREE char *what = mem_printf("flip the catalog at %zu", at);
         if (is_free(&bytes, at))
             continue;

@@ -6,7 +6,7 @@
  * everything back: the collection must look as it did before, and the store must be empty.
  *
  *   faults [all] [SCENARIO…]     all: every fault at every call; else one fault at every call
- *                                that changes something, and at each fifth that reads
+ *                                that changes something, and at each tenth that reads
  *   faults SCENARIO w:12 eio     one run, and what is left of it stays to be looked at
  */
 #include "tests/fault/world.h"
@@ -85,6 +85,8 @@ static const struct {
      {"die", "eio", "after", "enospc", "lie", "edquot", "estale", "eintr", "full", "dead", NULL}},
     {"meta", {"die", "eio", "enospc", "edquot", "estale", "eintr", "after", "full", "dead", NULL}},
 };
+
+enum { STRIDE = 10 }; /* of the calls that read, where not all are taken */
 
 /* A call of the undisturbed run. */
 struct call {
@@ -315,10 +317,10 @@ static void all_runs(struct job *job, unsigned worker, unsigned workers, bool al
         size_t count = 0;
         while (faults[count])
             count++;
-        if (!all && call->what == 'r' && call->at % 5)
+        if (!all && call->what == 'r' && call->at % STRIDE)
             continue;
         for (size_t k = 0; k < count; k++)
-            if (all || k == call->at / (call->what == 'r' ? 5 : 1) % count)
+            if (all || k == call->at / (call->what == 'r' ? STRIDE : 1) % count)
                 (void)one_run(job, at, faults[k], (i + k) % 2);
     }
 }
