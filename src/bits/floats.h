@@ -16,6 +16,11 @@ struct float_fields float_fields(enum dtype dtype);
 /* The little-endian element at p as BF16, rounded to nearest even. For floats of 16 to 64 bits. */
 uint16_t float_to_bf16(enum dtype dtype, const uint8_t *p);
 
+/* Converts n elements between BF16, F16 and F32; what does not fit is rounded to nearest even. */
+void float_convert(enum dtype from, enum dtype to, const uint8_t *src, size_t n, uint8_t *dst);
+/* Whether n elements come back to the bit when they are converted to the other type and back. */
+bool float_fits(enum dtype from, enum dtype to, const uint8_t *src, size_t n);
+
 /* The little-endian unsigned integer of width bytes (1 to 8) at p, and back. */
 uint64_t bits_load(const uint8_t *p, unsigned width);
 void bits_store(uint8_t *p, unsigned width, uint64_t value);

@@ -74,33 +74,78 @@ static int run_bench(void *context, struct progress *progress)
                      &work->report, &work->err);
 }
 
+/* What the entropies allow for a codec, as a ratio; 0 where there is no telling. */
+static double bound_of(const struct bound *bound, enum codec codec)
+{
+    double with_base = (double)MAX(bound->with_base, (uint64_t)1);
+    return codec == CODEC_BITX     ? bound->bitx / with_base
+           : codec == CODEC_DELTA  ? bound->delta / with_base
+           : codec == CODEC_PLANES ? bound->solo / (double)MAX(bound->raw, (uint64_t)1)
+                                   : 0;
+}
+
+static void put_speed(js *object, const char *suffix, const struct bench_speed *speed)
+{
+    AUTO_FREE char *encode = mem_printf("encode_gbps%s", suffix);
+    AUTO_FREE char *decode = mem_printf("decode_gbps%s", suffix);
+    js_put_real(object, encode, speed->encode);
+    js_put_real(object, decode, speed->decode);
+}
+
 static js *bench_json(const struct bench_work *work)
 {
     js *document = js_object(), *results = js_list();
     for (size_t i = 0; i < work->report.count; i++) {
         const struct bench_result *result = &work->report.results[i];
+        double bound = bound_of(&work->report.bound, result->codec);
         js *object = js_object();
         js_put_text(object, "codec", codec_name(result->codec));
         js_put_int(object, "raw", (int64_t)result->raw);
         js_put_int(object, "stored", (int64_t)result->stored);
         js_put_real(object, "ratio", (double)result->stored / (double)result->raw);
-        js_put_real(object, "encode_gbps", result->encode_gbps);
-        js_put_real(object, "decode_gbps", result->decode_gbps);
+        if (bound > 0)
+            js_put_real(object, "bound", bound);
+        put_speed(object, "_1", &result->one);
+        put_speed(object, "", &result->all);
         js_put_int(object, "threads", result->threads);
         js_push(results, object);
     }
     js_put_name(document, "file", work->cli->args[0], strlen(work->cli->args[0]));
     js_put_text(document, "base", work->cli->base);
+    js_put_text(document, "simd", work->report.simd);
     js_put(document, "results", results);
     return document;
+}
+
+static void print_bench(const struct bench_report *report)
+{
+    unsigned threads = report->count ? report->results[0].threads : 1;
+    const struct bound *bound = &report->bound;
+    printf("%-7s %14s %14s %7s %7s %15s %15s\n", "", "", "", "", "", "encode GB/s", "decode GB/s");
+    printf("%-7s %14s %14s %7s %7s %8s %6u %8s %6u\n", "CODEC", "RAW", "STORED", "RATIO", "BOUND",
+           "1 thread", threads, "1 thread", threads);
+    for (size_t i = 0; i < report->count; i++) {
+        const struct bench_result *result = &report->results[i];
+        char text[16] = "";
+        if (bound_of(bound, result->codec) > 0)
+            snprintf(text, sizeof text, "%.4f", bound_of(bound, result->codec));
+        printf("%-7s %14llu %14llu %7.4f %7s %8.2f %6.2f %8.2f %6.2f\n", codec_name(result->codec),
+               (unsigned long long)result->raw, (unsigned long long)result->stored,
+               (double)result->stored / (double)result->raw, text, result->one.encode,
+               result->all.encode, result->one.decode, result->all.decode);
+    }
+    if (bound->elements)
+        printf("\nsame %.2f %%, bits that differ per weight %.2f; vector path %s\n",
+               100 * (double)bound->same / (double)bound->elements,
+               (double)bound->bits / (double)bound->elements, report->simd);
 }
 
 int cli_bench(struct cli *cli)
 {
     struct bench_work work = {.cli = cli, .codec = -1};
     enum codec codec;
-    if (cli->codec && !codec_parse(cli->codec, &codec)) {
-        err_set(&work.err, ERR_USAGE, "--codec takes raw, zstd, bitx or planes");
+    if (cli->codec && (!codec_parse(cli->codec, &codec) || codec == CODEC_PLANES_1)) {
+        err_set(&work.err, ERR_USAGE, "--codec takes raw, zstd, bitx, delta or planes");
         return cli_fail(&work.err);
     }
     if (cli->codec)
@@ -114,15 +159,7 @@ int cli_bench(struct cli *cli)
         cli_print_json(bench_json(&work));
         return EXIT_DONE;
     }
-    printf("%-8s %14s %14s %8s %12s %12s\n", "CODEC", "RAW", "STORED", "RATIO", "ENCODE GB/s",
-           "DECODE GB/s");
-    for (size_t i = 0; i < work.report.count; i++) {
-        const struct bench_result *result = &work.report.results[i];
-        printf("%-8s %14llu %14llu %8.4f %12.2f %12.2f\n", codec_name(result->codec),
-               (unsigned long long)result->raw, (unsigned long long)result->stored,
-               (double)result->stored / (double)result->raw, result->encode_gbps,
-               result->decode_gbps);
-    }
+    print_bench(&work.report);
     return EXIT_DONE;
 }
 

@@ -2,8 +2,8 @@
 /*
  * Codecs: raw chunk <-> encoded chunk. A contract on buffers: no files, no threads, no printing.
  *
- * A chunk is a whole number of elements of one dtype: at most CODEC_CHUNK of them in a store, up
- * to 4 GiB elsewhere. Encoding is deterministic. Decoders trust nothing: they check every length,
+ * A chunk is a whole number of elements of one dtype: at most CODEC_CHUNK_BYTES in a store, up to
+ * 4 GiB elsewhere. Encoding is deterministic. Decoders trust nothing: they check every length,
  * and fill exactly n bytes or fail.
  */
 #ifndef TARE_CODEC_CODEC_H
@@ -14,25 +14,29 @@
 
 #include <stddef.h>
 
-enum {
-    CODEC_CHUNK = 256 * 1024,            /* elements */
-    CODEC_CHUNK_BYTES = CODEC_CHUNK * 8, /* at most, for the widest type */
-};
+enum { CODEC_CHUNK_BYTES = 2 << 20 };
 
 /* Stable ids, written into stores: never change one. */
 enum codec {
     CODEC_RAW = 0,
     CODEC_ZSTD = 1,
-    CODEC_BITX = 2, /* needs a base */
-    CODEC_PLANES = 3,
+    CODEC_BITX = 2,     /* needs a base */
+    CODEC_PLANES_1 = 3, /* written by tare 0.1.0; decoding only */
+    CODEC_DELTA = 4,    /* needs a base */
+    CODEC_PLANES = 5,
     CODEC_COUNT
 };
 
 const char *codec_name(enum codec codec);
 bool codec_parse(const char *name, enum codec *ret);
 bool codec_needs_base(enum codec codec);
-/* Whether the codec can be tried on elements of this type. */
+/* Whether the codec encodes elements of this type. */
 bool codec_handles(enum codec codec, enum dtype dtype);
+
+/* Whether a tensor of this type can be a base for elements of the other, converted. */
+bool codec_base_suits(enum dtype base, enum dtype dtype);
+/* Converts n elements of a base to a type that it suits. */
+void codec_convert(enum dtype from, enum dtype to, const uint8_t *src, size_t n, uint8_t *dst);
 
 /* Scratch memory and contexts of one thread. */
 struct codec_work;
@@ -43,13 +47,14 @@ void codec_work_free(struct codec_work *work); /* accepts NULL */
 size_t codec_bound(size_t n);
 
 /*
- * One raw chunk: n bytes, a multiple of the dtype's width; base: n bytes of the same dtype, or
- * NULL. What is encoded with a base can only be decoded with the same base.
+ * One raw chunk: n bytes, a multiple of the dtype's width; base: base_n bytes of the same dtype
+ * for its first elements (delta; bitx wants n of them), or NULL. What is encoded with a base can
+ * only be decoded with the same base.
  */
 struct codec_chunk {
     enum dtype dtype;
     const uint8_t *raw, *base;
-    size_t n;
+    size_t n, base_n;
 };
 
 /*
@@ -59,8 +64,12 @@ struct codec_chunk {
 size_t codec_encode(struct codec_work *work, enum codec codec, const struct codec_chunk *chunk,
                     uint8_t *dst);
 
-/* Decodes len bytes of src into dst (n bytes). ERR_DAMAGED, ERR_UNSUPPORTED (unknown codec). */
+/*
+ * Decodes len bytes of src into dst (n bytes). base: as for the encoder, not within dst.
+ * ERR_DAMAGED, ERR_UNSUPPORTED (unknown codec).
+ */
 int codec_decode(struct codec_work *work, enum codec codec, enum dtype dtype, const uint8_t *src,
-                 size_t len, const uint8_t *base, uint8_t *dst, size_t n, struct err *err);
+                 size_t len, const uint8_t *base, size_t base_n, uint8_t *dst, size_t n,
+                 struct err *err);
 
 #endif

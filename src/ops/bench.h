@@ -4,18 +4,26 @@
 #define TARE_OPS_BENCH_H
 
 #include "codec/codec.h"
+#include "delta/bound.h"
 #include "ops/ops.h"
+
+/* Raw bytes of the file, 10^9 per second. */
+struct bench_speed {
+    double encode, decode;
+};
 
 struct bench_result {
     enum codec codec;
     uint64_t raw, stored; /* the whole file, headers, tables and unmatched tensors included */
-    double encode_gbps, decode_gbps; /* raw bytes of the file, 10^9 per second */
+    struct bench_speed one, all; /* with one thread, and with so many: */
     unsigned threads;
 };
 
 struct bench_report {
     struct bench_result results[CODEC_COUNT];
     size_t count;
+    struct bound bound; /* of the tensors of BF16, F16 and F32 */
+    const char *simd;   /* which vector path was used */
 };
 
 /*

@@ -8,25 +8,27 @@
 #include <string.h>
 
 enum {
-    SAMPLES = 4,
-    SAMPLE_FLOATS = 32 * 1024,
-    SAMPLE_OTHERS = CODEC_CHUNK,
-    CHUNK_COST = 32,
+    WINDOWS = 4,
+    WINDOW_LEAST = 2 * 1024, /* elements of a float tensor */
+    WINDOW_MOST = 32 * 1024,
+    WINDOW_SHARE = 1024,         /* of the elements, for each window */
+    WINDOW_OTHERS = 1024 * 1024, /* bytes of everything else */
     ENTRY_COST = 104
 };
 
 struct chooser {
     struct content_work *work;
-    uint8_t *raw, *base, *out;
+    uint8_t *raw, *base, *other, *out;
 };
 
 struct chooser *chooser_new(void)
 {
     struct chooser *chooser = mem_zalloc(sizeof *chooser);
-    size_t most = SAMPLE_OTHERS * 8;
+    size_t most = WINDOWS * WINDOW_OTHERS;
     chooser->work = content_work_new();
     chooser->raw = mem_alloc(most);
     chooser->base = mem_alloc(most);
+    chooser->other = mem_alloc(WINDOW_MOST * 4);
     chooser->out = mem_alloc(codec_bound(most));
     return chooser;
 }
@@ -38,6 +40,7 @@ void chooser_free(struct chooser *chooser)
     content_work_free(chooser->work);
     free(chooser->raw);
     free(chooser->base);
+    free(chooser->other);
     free(chooser->out);
     free(chooser);
 }
@@ -50,28 +53,42 @@ int bytes_read(const struct bytes_at *at, uint64_t offset, uint8_t *dst, size_t 
     return content_read(at->content, offset, dst, n, work, err);
 }
 
-/* What the samples of a tensor came to, for each codec. */
+bool choose_suits(const struct tensor *base, const struct tensor *t)
+{
+    if (base->name_len != t->name_len || memcmp(base->name, t->name, t->name_len) != 0 ||
+        base->dims != t->dims || !base->bytes || !codec_base_suits(base->dtype, t->dtype))
+        return false;
+    for (size_t i = 0; i < t->dims; i++)
+        if (base->shape[i] != t->shape[i] && (i > 0 || !codec_handles(CODEC_DELTA, t->dtype)))
+            return false;
+    return true;
+}
+
+/* What the windows of a tensor came to, for each codec. */
 struct tally {
-    uint64_t raw, encoded[CODEC_COUNT];
+    size_t raw, encoded[CODEC_COUNT];
     double seconds[CODEC_COUNT];
 };
 
-static void tally_sample(struct chooser *chooser, const struct codec_chunk *chunk,
-                         struct tally *tally)
+static bool is_candidate(enum codec codec, const struct codec_chunk *chunk)
 {
-    tally->raw += chunk->n;
+    /* zstd is for what is not floats: on floats planes are always ahead. */
+    return codec_handles(codec, chunk->dtype) && (chunk->base || !codec_needs_base(codec)) &&
+           !(codec == CODEC_ZSTD && dtype_is_float(chunk->dtype));
+}
+
+static void tally_windows(struct chooser *chooser, const struct codec_chunk *chunk,
+                          struct tally *tally)
+{
+    struct codec_work *work = content_codec(chooser->work);
+    tally->raw = chunk->n;
     for (int c = 0; c < CODEC_COUNT; c++) {
-        bool usable = codec_handles((enum codec)c, chunk->dtype) &&
-                      (chunk->base || !codec_needs_base((enum codec)c));
-        /* zstd is for what is not floats: on floats planes are always ahead. */
-        if (c == CODEC_ZSTD && dtype_is_float(chunk->dtype))
-            usable = false;
         double start = ops_now();
-        size_t len =
-            usable ? codec_encode(content_codec(chooser->work), (enum codec)c, chunk, chooser->out)
-                   : 0;
-        tally->seconds[c] += ops_now() - start;
-        tally->encoded[c] += len ? len : chunk->n;
+        size_t len = is_candidate((enum codec)c, chunk)
+                         ? codec_encode(work, (enum codec)c, chunk, chooser->out)
+                         : 0;
+        tally->seconds[c] = ops_now() - start;
+        tally->encoded[c] = len ? len : chunk->n;
     }
 }
 
@@ -91,34 +108,65 @@ static uint64_t scaled(const struct tally *tally, enum codec codec, uint64_t byt
     return (uint64_t)((double)bytes * (double)tally->encoded[codec] / (double)tally->raw);
 }
 
-int choose(struct chooser *chooser, enum dtype dtype, uint64_t bytes, const struct bytes_at *raw,
-           const struct bytes_at *base, struct choice *ret, struct err *err)
+/* Reads a window of the base, as elements of dtype. */
+static int read_base(struct chooser *chooser, const struct base_at *base, enum dtype dtype,
+                     uint64_t at, size_t count, uint8_t *dst, struct err *err)
 {
-    unsigned width = dtype_width(dtype);
-    uint64_t elements = bytes / width;
+    unsigned width = dtype_width(base->dtype);
+    if (base->dtype == dtype)
+        return bytes_read(&base->at, at * width, dst, count * width, chooser->work, err);
+    int r = bytes_read(&base->at, at * width, chooser->other, count * width, chooser->work, err);
+    if (r == 0)
+        codec_convert(base->dtype, dtype, chooser->other, count, dst);
+    return r;
+}
+
+/* Reads the windows, one behind the other: those that the base reaches come first. */
+static int read_windows(struct chooser *chooser, const struct bytes_at *raw, uint64_t elements,
+                        const struct base_at *base, struct codec_chunk *chunk, struct err *err)
+{
+    unsigned width = dtype_width(chunk->dtype);
     /* Weights look alike everywhere in a tensor; bytes of unknown files do not. */
-    uint64_t window = dtype_is_float(dtype) ? SAMPLE_FLOATS : SAMPLE_OTHERS;
-    uint64_t each = MIN(elements, window);
-    unsigned samples = (unsigned)MIN((elements + window - 1) / window, (uint64_t)SAMPLES);
-    struct tally tally = {0};
-    for (unsigned i = 0; i < samples; i++) {
-        uint64_t room = elements - each;
-        uint64_t at = samples == 1 ? 0 : room / (samples - 1) * i;
-        size_t n = (size_t)(each * width);
-        int r = bytes_read(raw, at * width, chooser->raw, n, chooser->work, err);
-        if (r == 0 && base)
-            r = bytes_read(base, at * width, chooser->base, n, chooser->work, err);
-        if (r < 0)
-            return r;
-        struct codec_chunk chunk = {dtype, chooser->raw, base ? chooser->base : NULL, n};
-        tally_sample(chooser, &chunk, &tally);
+    uint64_t most =
+        dtype_is_float(chunk->dtype)
+            ? MIN(MAX(elements / WINDOW_SHARE, (uint64_t)WINDOW_LEAST), (uint64_t)WINDOW_MOST)
+            : WINDOW_OTHERS / width;
+    unsigned windows = elements <= WINDOWS * most ? 1 : WINDOWS;
+    uint64_t each = windows == 1 ? elements : most;
+    uint64_t reach = base ? base->bytes / dtype_width(base->dtype) : 0;
+    int r = 0;
+    for (unsigned i = 0; i < windows && r == 0; i++) {
+        uint64_t at = windows == 1 ? 0 : (elements - each) / (windows - 1) * i;
+        size_t with_base = at < reach ? (size_t)MIN(reach - at, each) : 0;
+        r = bytes_read(raw, at * width, chooser->raw + chunk->n, each * width, chooser->work, err);
+        if (r == 0 && with_base && chunk->base_n == chunk->n)
+            r = read_base(chooser, base, chunk->dtype, at, with_base, chooser->base + chunk->n,
+                          err);
+        if (chunk->base_n == chunk->n)
+            chunk->base_n += with_base * width;
+        chunk->n += each * width;
     }
-    uint64_t tables = ENTRY_COST + (uint64_t)object_chunk_count(dtype, bytes) * CHUNK_COST;
+    chunk->raw = chooser->raw;
+    chunk->base = chunk->base_n ? chooser->base : NULL;
+    return r;
+}
+
+int choose(struct chooser *chooser, enum dtype dtype, uint64_t bytes, const struct bytes_at *raw,
+           const struct base_at *base, struct choice *ret, struct err *err)
+{
+    struct tally tally = {0};
+    struct codec_chunk chunk = {.dtype = dtype};
+    int r = read_windows(chooser, raw, bytes / dtype_width(dtype), base, &chunk, err);
+    if (r < 0)
+        return r;
+    tally_windows(chooser, &chunk, &tally);
+    uint64_t chunks = bytes / object_chunk_bytes(OBJECT_VERSION, dtype) + 1;
+    uint64_t tables = ENTRY_COST + chunks * OBJECT_CHUNK_COST;
     ret->alone = best_of(&tally, false);
     ret->alone_bytes = scaled(&tally, ret->alone, bytes) + tables;
-    ret->delta = base ? best_of(&tally, true) : CODEC_RAW;
-    ret->delta_bytes = base ? scaled(&tally, ret->delta, bytes) + tables : UINT64_MAX;
+    ret->delta = chunk.base ? best_of(&tally, true) : CODEC_RAW;
+    ret->delta_bytes = chunk.base ? scaled(&tally, ret->delta, bytes) + tables : UINT64_MAX;
     enum codec used = ret->delta_bytes < ret->alone_bytes ? ret->delta : ret->alone;
-    ret->seconds = tally.seconds[used] * (double)bytes / (double)MAX(tally.raw, 1u);
+    ret->seconds = tally.seconds[used] * (double)bytes / (double)MAX(tally.raw, (size_t)1);
     return 0;
 }

@@ -41,7 +41,6 @@ struct pack {
     struct object_entry *entries;
     struct small {
         size_t at, stored;
-        uint32_t raw;
         enum codec codec;
         uint64_t sum;
     } * smalls;
@@ -136,7 +135,11 @@ static int copy_base(struct run *run, uint32_t index, const struct hash128 *id, 
         AUTO_FD int fd = file_open_regular(AT_FDCWD, file->path, NULL, err);
         struct hasher *hasher = hasher_new(0);
         struct transfer_sums sums = {.range = hasher};
-        struct transfer_source source = {fd, t->offset, t->bytes, t->dtype, CODEC_PLANES, NULL};
+        struct transfer_source source = {.fd = fd,
+                                         .offset = t->offset,
+                                         .bytes = t->bytes,
+                                         .dtype = t->dtype,
+                                         .codec = CODEC_PLANES};
         struct object_entry entry = {.id = *id, .bytes = t->bytes, .dtype = t->dtype};
         struct object_writer *writer = NULL;
         r = fd < 0 ? fd : store_object_new(run->store, &entry, 1, &writer, err);
@@ -182,7 +185,7 @@ static int flush_pack(struct work *work, struct err *err)
     for (size_t i = 0; i < pack->count && r == 0; i++) {
         const struct small *s = &pack->smalls[i];
         r = object_writer_add(writer, s->codec, (const uint8_t *)pack->bytes.data + s->at,
-                              (uint32_t)s->stored, s->raw, s->sum, err);
+                              (uint32_t)s->stored, s->sum, err);
     }
     if (r == 0)
         r = store_object_finish(writer, &work->manifest.stored, err);
@@ -190,6 +193,16 @@ static int flush_pack(struct work *work, struct err *err)
     pack->count = 0;
     pack->bytes.len = 0;
     return r;
+}
+
+static struct object_entry entry_of(const struct work *work, size_t index)
+{
+    const struct manifest_range *range = &work->manifest.ranges[index];
+    struct object_entry entry = {
+        .id = range->id, .base = range->base, .bytes = range->bytes, .dtype = range->dtype};
+    if (!hash128_is_zero(&range->base))
+        entry.base_dtype = work->plan->ranges[index].base_dtype;
+    return entry;
 }
 
 /* A small tensor: encoded at once, kept until the pack is written. */
@@ -201,24 +214,26 @@ static int add_to_pack(struct work *work, size_t index, enum codec codec,
     struct pack *pack = &work->pack;
     AUTO_FREE uint8_t *raw = mem_alloc(range->bytes), *from = mem_alloc(range->bytes);
     AUTO_FREE uint8_t *out = mem_alloc(codec_bound(range->bytes));
+    enum dtype base_dtype = work->plan->ranges[index].base_dtype;
+    size_t base_n = 0;
     int r = file_pread(work->fd, raw, range->bytes, range->offset, err);
     if (r == 0 && base)
-        r = content_read(base, 0, from, range->bytes, transfer_work(work->run->transfer), err);
+        r = content_read_base(base, base_dtype, range->dtype, 0, from, range->bytes, &base_n,
+                              transfer_work(work->run->transfer), err);
     if (r < 0)
         return r;
     hasher_update(sums->range, raw, range->bytes);
     hasher_update(sums->whole, raw, range->bytes);
     if (sums->digest)
         digest_update(sums->digest, raw, range->bytes);
-    struct codec_chunk chunk = {range->dtype, raw, base ? from : NULL, range->bytes};
+    struct codec_chunk chunk = {range->dtype, raw, base ? from : NULL, range->bytes, base_n};
     size_t count = pack->count;
     struct small *small = ARRAY_ADD(pack->smalls, count, pack->small_cap);
-    *small = (struct small){.at = pack->bytes.len, .raw = (uint32_t)range->bytes};
+    *small = (struct small){.at = pack->bytes.len};
     small->stored = transfer_encode_small(work->run->transfer, &chunk, codec, out, &small->codec);
     small->sum = hash64_of(raw, range->bytes);
     buf_add(&pack->bytes, out, small->stored);
-    *ARRAY_ADD(pack->entries, pack->count, pack->entry_cap) = (struct object_entry){
-        .id = range->id, .base = range->base, .bytes = range->bytes, .dtype = range->dtype};
+    *ARRAY_ADD(pack->entries, pack->count, pack->entry_cap) = entry_of(work, index);
     progress_add(work->run->progress, range->bytes);
     return pack->bytes.len > PACK_BYTES || pack->count == PACK_ENTRIES ? flush_pack(work, err) : 0;
 }
@@ -228,10 +243,9 @@ static int encode_object(struct work *work, size_t index, enum codec codec,
                          struct err *err)
 {
     const struct manifest_range *range = &work->manifest.ranges[index];
-    struct object_entry entry = {
-        .id = range->id, .base = range->base, .bytes = range->bytes, .dtype = range->dtype};
-    struct transfer_source source = {work->fd,     range->offset, range->bytes,
-                                     range->dtype, codec,         base};
+    struct object_entry entry = entry_of(work, index);
+    struct transfer_source source = {work->fd, range->offset, range->bytes,    range->dtype,
+                                     codec,    base,          entry.base_dtype};
     struct object_writer *writer = NULL;
     int r = store_object_new(work->run->store, &entry, 1, &writer, err);
     if (r == 0)

@@ -3,6 +3,7 @@
 #include "ops/ops.h"
 
 #include "base/file.h"
+#include "bits/simd.h"
 #include "base/text.h"
 #include "catalog/catalog.h"
 #include "jobs/pool.h"
@@ -20,6 +21,19 @@ char *ops_default_catalog(void)
     return file_join(home ? home : "/tmp", ".cache/tare/catalog.db");
 }
 
+/* A slower vector path than the CPU has, for comparing. */
+static void choose_simd(struct buf *notes)
+{
+    const char *name = getenv("TARE_SIMD");
+    enum simd level;
+    if (!name || !*name)
+        return;
+    if (simd_parse(name, &level))
+        simd_use(level);
+    else
+        buf_str(notes, "TARE_SIMD is scalar, avx2 or avx512; it is ignored\n");
+}
+
 int ops_open(const struct ops_options *options, struct ops **ret, struct err *err)
 {
     struct ops *ops = mem_zalloc(sizeof *ops);
@@ -32,6 +46,7 @@ int ops_open(const struct ops_options *options, struct ops **ret, struct err *er
     ops->options.catalog = arena_strdup(&ops->arena, path);
     ops->config = mem_zalloc(sizeof *ops->config);
     config_read(ops->config, &ops->notes);
+    choose_simd(&ops->notes);
     int r = catalog_open(path, &ops->catalog, &ops->notes, err);
     if (r < 0) {
         ops_close(ops);

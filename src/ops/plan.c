@@ -263,14 +263,7 @@ struct candidate {
     enum base_how how;
 };
 
-static bool same_tensor(const struct tensor *a, const struct tensor *b)
-{
-    return a->dtype == b->dtype && a->bytes == b->bytes && a->dims == b->dims &&
-           a->name_len == b->name_len && memcmp(a->name, b->name, a->name_len) == 0 &&
-           (!a->dims || memcmp(a->shape, b->shape, a->dims * sizeof *a->shape) == 0);
-}
-
-/* The tensor of the same name, dtype and shape in a model; hint: where to look first. */
+/* The tensor of a model that can be a base of the wanted one; hint: where to look first. */
 static bool find_tensor(struct planner *p, int model, const struct tensor *want, size_t hint,
                         struct candidate *ret)
 {
@@ -282,7 +275,7 @@ static bool find_tensor(struct planner *p, int model, const struct tensor *want,
         size_t count = tensors->layout.count;
         for (size_t k = 0; k < count; k++) {
             size_t at = (hint + k) % count;
-            if (!same_tensor(&tensors->layout.tensors[at], want))
+            if (!choose_suits(&tensors->layout.tensors[at], want))
                 continue;
             *ret = (struct candidate){model, m->files[i], at, tensors->ids[at], BASE_NONE};
             return true;
@@ -342,20 +335,21 @@ static bool find_base(struct planner *p, const struct plan_file *file, const str
 
 /* Where the bytes of a candidate can be read for samples. content is the caller's to free. */
 static int candidate_bytes(struct planner *p, const struct plan_file *file,
-                           const struct candidate *c, struct bytes_at *ret,
-                           struct content **content, struct err *err)
+                           const struct candidate *c, struct base_at *ret, struct content **content,
+                           struct err *err)
 {
     struct store *store = store_at(p, file->store);
     const struct tensor *t = &p->files[c->file].tensors.layout.tensors[c->tensor];
     *content = NULL;
+    *ret = (struct base_at){.bytes = t->bytes, .dtype = t->dtype};
     if (on_disk(lib_file(p, c->file))) {
         int r = open_file(p, c->file, err);
-        *ret = (struct bytes_at){.fd = p->files[c->file].fd, .offset = t->offset};
+        ret->at = (struct bytes_at){.fd = p->files[c->file].fd, .offset = t->offset};
         return r;
     }
     int r = store ? content_open(store, &c->id, content, err)
                   : err_set(err, ERR_NOTFOUND, "the base is not there");
-    *ret = (struct bytes_at){.fd = -1, .content = *content};
+    ret->at = (struct bytes_at){.fd = -1, .content = *content};
     return r;
 }
 
@@ -366,7 +360,8 @@ static int decide(struct planner *p, struct plan_file *file, struct plan_range *
     struct candidate base;
     struct choice choice;
     struct content *content = NULL;
-    struct bytes_at raw = {.fd = p->files[file->file].fd, .offset = range->offset}, base_at;
+    struct bytes_at raw = {.fd = p->files[file->file].fd, .offset = range->offset};
+    struct base_at base_at;
     struct stat st;
     bool known = map_has(&p->seen, &range->id);
     range->base_file = -1;
@@ -404,6 +399,7 @@ static int decide(struct planner *p, struct plan_file *file, struct plan_range *
     range->estimated = delta ? choice.delta_bytes : choice.alone_bytes;
     if (delta) {
         range->base = base.id;
+        range->base_dtype = base_at.dtype;
         range->base_file = base.how == BASE_HELD || base.how == BASE_COPIED ? (int)base.file : -1;
     }
     map_put(&p->seen, &range->id, delta ? 2 : 1);

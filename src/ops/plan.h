@@ -22,7 +22,7 @@ const char *base_how_name(enum base_how how);
 struct plan_range {
     uint64_t offset, bytes;
     struct hash128 id, base; /* base zero: standalone */
-    enum dtype dtype;
+    enum dtype dtype, base_dtype;
     enum codec codec;
     bool reference;            /* the content is there, or will be, without writing it again */
     int base_file;             /* of the library, for a delta or a reference; -1: none */

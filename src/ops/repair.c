@@ -223,16 +223,20 @@ static int write_again(struct repair *repair, const struct manifest_range *range
                  content_open(repair->store, &range->base, &base, NULL) == 0 &&
                  transfer_decode(repair->transfer, base, -1, 0, NULL, NULL) == 0;
     struct object_entry entry = {.id = *id, .bytes = range->bytes, .dtype = range->dtype};
-    if (delta)
+    delta = delta && codec_base_suits(content_dtype(base), range->dtype);
+    if (delta) {
         entry.base = range->base;
+        entry.base_dtype = content_dtype(base);
+    }
     struct transfer_source source = {fd,
                                      offset,
                                      range->bytes,
                                      range->dtype,
-                                     delta                          ? CODEC_BITX
+                                     delta                          ? CODEC_DELTA
                                      : dtype_is_float(range->dtype) ? CODEC_PLANES
                                                                     : CODEC_ZSTD,
-                                     delta ? base : NULL};
+                                     delta ? base : NULL,
+                                     entry.base_dtype};
     int seed = seed_of(repair, fd, offset, range->bytes, id);
     struct hasher *hasher = hasher_new((uint64_t)MAX(seed, 0));
     const struct transfer_sums sums = {.range = hasher};

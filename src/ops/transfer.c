@@ -21,7 +21,7 @@ struct lane {
     uint64_t at;                   /* in the content */
     int fd;                        /* compared with */
     uint64_t offset;               /* in fd, or in the target */
-    enum dtype dtype;
+    enum dtype dtype, base_dtype;
     enum codec codec;
     uint32_t n, stored;
     uint64_t sum;
@@ -174,13 +174,14 @@ int transfer_hash(struct transfer *transfer, int fd, uint64_t offset, uint64_t b
 
 static void encode_lane(struct lane *lane, struct content_work *work)
 {
-    struct codec_chunk chunk = {lane->dtype, lane->raw, NULL, lane->n};
+    struct codec_chunk chunk = {lane->dtype, lane->raw, lane->other, lane->n, 0};
     if (lane->content && codec_needs_base(lane->codec)) {
-        lane->result =
-            content_read(lane->content, lane->at, lane->other, lane->n, work, &lane->err);
+        lane->result = content_read_base(lane->content, lane->base_dtype, lane->dtype, lane->at,
+                                         lane->other, lane->n, &chunk.base_n, work, &lane->err);
         if (lane->result < 0)
             return;
-        chunk.base = lane->other;
+        if (!chunk.base_n)
+            lane->codec = CODEC_PLANES; /* rows that the base does not have */
     }
     size_t len = codec_encode(content_codec(work), lane->codec, &chunk, lane->out);
     if (!len)
@@ -192,15 +193,14 @@ static void encode_lane(struct lane *lane, struct content_work *work)
 static int collect_encoded(struct transfer *transfer, struct lane *lane, struct err *err)
 {
     const uint8_t *data = lane->codec == CODEC_RAW ? lane->raw : lane->out;
-    return object_writer_add(transfer->writer, lane->codec, data, lane->stored, lane->n, lane->sum,
-                             err);
+    return object_writer_add(transfer->writer, lane->codec, data, lane->stored, lane->sum, err);
 }
 
 int transfer_encode(struct transfer *transfer, const struct transfer_source *source,
                     struct object_writer *writer, const struct transfer_sums *sums, struct err *err)
 {
     int r = 0;
-    uint32_t each = object_chunk_bytes(source->dtype);
+    uint32_t each = object_chunk_bytes(OBJECT_VERSION, source->dtype);
     transfer->collect = collect_encoded;
     transfer->writer = writer;
     for (uint64_t at = 0; at < source->bytes && r == 0; at += each) {
@@ -215,6 +215,7 @@ int transfer_encode(struct transfer *transfer, const struct transfer_source *sou
         lane->content = source->base;
         lane->at = at;
         lane->dtype = source->dtype;
+        lane->base_dtype = source->base_dtype;
         lane->codec = source->codec;
         lane->n = n;
         submit(transfer, lane, encode_lane);
@@ -260,7 +261,7 @@ static int run_content(struct transfer *transfer, const struct content *content,
 {
     int r = 0;
     uint64_t bytes = content_bytes(content);
-    uint32_t each = object_chunk_bytes(content_dtype(content));
+    uint32_t each = content_chunk_bytes(content);
     for (uint64_t at = 0; at < bytes && r == 0; at += each) {
         struct lane *lane;
         r = next_lane(transfer, &lane, err);

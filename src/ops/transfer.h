@@ -30,6 +30,7 @@ struct transfer_source {
     enum dtype dtype;
     enum codec codec;
     const struct content *base; /* NULL: standalone */
+    enum dtype base_dtype;      /* as which its elements are seen */
 };
 /* Encodes a tensor into the writer, chunk by chunk. */
 int transfer_encode(struct transfer *transfer, const struct transfer_source *source,

@@ -14,6 +14,7 @@ struct content {
     struct object *object;            /* an object or a pack */
     const struct object_entry *entry; /* within it */
     struct content *base;             /* of a delta */
+    uint32_t chunk;                   /* bytes of one, raw */
     int held;                         /* else a descriptor of a held file */
     uint64_t offset, bytes;           /* within that */
     enum dtype dtype;
@@ -21,8 +22,9 @@ struct content {
 
 struct content_work {
     struct codec_work *codec;
-    uint8_t *encoded, *base, *raw; /* CODEC_CHUNK_BYTES each, made at first use */
-    struct content_work *below;    /* for the base of a delta */
+    /* CODEC_CHUNK_BYTES each, made at first use */
+    uint8_t *encoded, *base, *raw, *other;
+    struct content_work *below; /* for the base of a delta */
 };
 
 struct content_work *content_work_new(void)
@@ -41,6 +43,7 @@ void content_work_free(struct content_work *work)
     free(work->encoded);
     free(work->base);
     free(work->raw);
+    free(work->other);
     free(work);
 }
 
@@ -83,6 +86,7 @@ static int open_object(struct store *store, const struct hash128 *id, const stru
         return err_set(err, ERR_DAMAGED, "object %s is not where it should be", name);
     content->bytes = content->entry->bytes;
     content->dtype = content->entry->dtype;
+    content->chunk = object_chunk_bytes(content->object->version, content->dtype);
     return 0;
 }
 
@@ -139,8 +143,6 @@ static int open_at(struct store *store, const struct hash128 *id, bool as_base,
     content->base = mem_zalloc(sizeof *content->base);
     content->base->held = -1;
     r = open_at(store, &content->entry->base, true, content->base, err);
-    if (r == 0 && content->base->bytes != content->bytes)
-        r = err_set(err, ERR_DAMAGED, "object %s: its base has another length", hex);
     return r;
 }
 
@@ -178,6 +180,11 @@ enum dtype content_dtype(const struct content *content)
     return content->dtype;
 }
 
+uint32_t content_chunk_bytes(const struct content *content)
+{
+    return content->chunk ? content->chunk : CODEC_CHUNK_BYTES;
+}
+
 static uint8_t *scratch(uint8_t **buffer)
 {
     if (!*buffer)
@@ -190,19 +197,21 @@ static int read_chunk(const struct content *content, uint32_t i, uint8_t *dst,
                       struct content_work *work, struct err *err)
 {
     const struct object_chunk *chunk = &content->object->chunks[content->entry->first + i];
-    uint64_t at = (uint64_t)i * object_chunk_bytes(content->dtype);
     const uint8_t *base = NULL;
+    size_t base_n = 0;
     struct err why = {0};
     int r = object_read(content->object, chunk, scratch(&work->encoded), &why);
     if (r == 0 && content->base && codec_needs_base(chunk->codec)) {
         if (!work->below)
             work->below = content_work_new();
-        r = content_read(content->base, at, scratch(&work->base), chunk->raw, work->below, &why);
+        r = content_read_base(content->base, content->entry->base_dtype, content->dtype,
+                              (uint64_t)i * content->chunk, scratch(&work->base), chunk->raw,
+                              &base_n, work->below, &why);
         base = work->base;
     }
     if (r == 0)
         r = codec_decode(work->codec, chunk->codec, content->dtype, work->encoded, chunk->stored,
-                         base, dst, chunk->raw, &why);
+                         base, base_n, dst, chunk->raw, &why);
     if (r == 0 && hash64_of(dst, chunk->raw) != chunk->sum)
         r = err_set(&why, ERR_DAMAGED,
                     content->base ? "its bytes, or those of its base, are wrong"
@@ -221,7 +230,7 @@ int content_read(const struct content *content, uint64_t offset, uint8_t *dst, s
         return err_set(err, ERR_DAMAGED, "more bytes are asked for than the object has");
     if (content->held >= 0)
         return file_pread(content->held, dst, n, content->offset + offset, err);
-    uint32_t each = object_chunk_bytes(content->dtype);
+    uint32_t each = content->chunk;
     while (n) {
         uint32_t i = (uint32_t)(offset / each), inside = (uint32_t)(offset % each);
         uint32_t raw = content->object->chunks[content->entry->first + i].raw;
@@ -236,6 +245,27 @@ int content_read(const struct content *content, uint64_t offset, uint8_t *dst, s
         dst += part;
         offset += part;
         n -= part;
+    }
+    return 0;
+}
+
+int content_read_base(const struct content *base, enum dtype base_dtype, enum dtype dtype,
+                      uint64_t offset, uint8_t *dst, size_t n, size_t *ret_n,
+                      struct content_work *work, struct err *err)
+{
+    unsigned from = dtype_width(base_dtype), to = dtype_width(dtype);
+    uint64_t at = offset / to, there = base->bytes / from;
+    size_t count = at < there ? (size_t)MIN(there - at, (uint64_t)(n / to)) : 0;
+    *ret_n = count * to;
+    if (base_dtype == dtype)
+        return content_read(base, offset, dst, *ret_n, work, err);
+    for (size_t done = 0, part; done < count; done += part) {
+        part = MIN(count - done, (size_t)CODEC_CHUNK_BYTES / from);
+        int r =
+            content_read(base, (at + done) * from, scratch(&work->other), part * from, work, err);
+        if (r < 0)
+            return r;
+        codec_convert(base_dtype, dtype, work->other, part, dst + done * to);
     }
     return 0;
 }

@@ -394,8 +394,9 @@ int store_write_roster(struct store *store, const char *without, struct err *err
 static void load_held(struct store *store, const char *file, struct manifest *manifest,
                       const struct err *why, struct buf *notes)
 {
-    bool missing =
-        manifest && faccessat(store->held_dir, manifest->fid, F_OK, AT_SYMLINK_NOFOLLOW) < 0;
+    bool missing = manifest &&
+                   faccessat(store->held_dir, manifest->fid, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
+                   errno == ENOENT;
     (void)notes;
     if (manifest && !missing) {
         struct held *held = ARRAY_ADD(store->held, store->held_count, store->held_cap);

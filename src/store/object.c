@@ -2,7 +2,7 @@
 /*
  * Object files. All numbers are little-endian.
  *   0    8  "tareobj\n"
- *   8    4  version (1)
+ *   8    4  version (3)
  *   12   4  entries E
  *   16   4  chunks C
  *   20   4  0
@@ -10,10 +10,12 @@
  *   32   8  XXH3-64 of the tables
  *   40   8  XXH3-64 of bytes 0 to 39
  *   48      E entries of 56 bytes: id 16, base 16 (0: none), raw bytes 8, first chunk 4,
- *           chunks 4, dtype 4, 0 4
- *           C chunks of 32 bytes: offset 8, stored bytes 4, raw bytes 4, codec 4, low half of the
- *           XXH3-64 of the stored bytes 4, XXH3-64 of the raw bytes 8
- *           the encoded chunks
+ *           chunks 4, dtype 4, dtype of the base 4
+ *           C chunks of 16 bytes: stored bytes 3, codec 1, low half of the XXH3-64 of the stored
+ *           bytes 4, XXH3-64 of the raw bytes 8
+ *           the encoded chunks, one behind the other
+ * In versions 1 and 2 a chunk has 32 bytes: offset 8, stored bytes 4, raw bytes 4, codec 4, the
+ * two checksums (the first one 0 in version 1); the dtype of the base is 0 and that of the entry.
  */
 #include "store/object.h"
 
@@ -27,7 +29,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HEAD = 48, ENTRY = 56, CHUNK = 32, TABLE_LIMIT = 1 << 28 };
+enum {
+    HEAD = 48,
+    ENTRY = 56,
+    CHUNK = OBJECT_CHUNK_COST,
+    CHUNK_2 = 32,
+    CHUNK_ELEMENTS_2 = 256 * 1024,
+    TABLE_LIMIT = 1 << 28,
+};
 static const char magic[8] = "tareobj\n";
 
 struct object_writer {
@@ -64,15 +73,15 @@ static uint64_t get64(const uint8_t *p)
     return le64toh(v);
 }
 
-uint32_t object_chunk_bytes(enum dtype dtype)
+uint32_t object_chunk_bytes(uint32_t version, enum dtype dtype)
 {
-    return (uint32_t)(CODEC_CHUNK * dtype_width(dtype));
+    return version < 3 ? CHUNK_ELEMENTS_2 * dtype_width(dtype) : CODEC_CHUNK_BYTES;
 }
 
-uint32_t object_chunk_count(enum dtype dtype, uint64_t bytes)
+static uint32_t chunk_count(uint32_t version, enum dtype dtype, uint64_t bytes)
 {
-    uint32_t each = object_chunk_bytes(dtype);
-    return (uint32_t)((bytes + each - 1) / each);
+    uint32_t each = object_chunk_bytes(version, dtype);
+    return (uint32_t)(bytes / each + (bytes % each != 0));
 }
 
 static int damaged(struct err *err, const char *what)
@@ -91,34 +100,57 @@ static int parse_entries(struct object *object, const uint8_t *p, struct err *er
         entry->first = get32(p + 40);
         entry->count = get32(p + 44);
         entry->dtype = (enum dtype)get32(p + 48);
-        if ((unsigned)entry->dtype >= DTYPE_COUNT || entry->first != next ||
+        entry->base_dtype = object->version < 3 ? entry->dtype : (enum dtype)get32(p + 52);
+        bool delta = !hash128_is_zero(&entry->base);
+        if ((unsigned)entry->dtype >= DTYPE_COUNT ||
+            (delta && !codec_base_suits(entry->base_dtype, entry->dtype)) ||
+            (unsigned)entry->base_dtype >= DTYPE_COUNT || entry->first != next ||
             entry->bytes % dtype_width(entry->dtype) ||
-            entry->bytes / object_chunk_bytes(entry->dtype) > object->chunk_count ||
-            entry->count != object_chunk_count(entry->dtype, entry->bytes))
+            entry->bytes / object_chunk_bytes(object->version, entry->dtype) >
+                object->chunk_count ||
+            entry->count != chunk_count(object->version, entry->dtype, entry->bytes))
             return damaged(err, "an entry of the table is wrong");
         next += entry->count;
     }
     return next == object->chunk_count ? 0 : damaged(err, "the tables do not agree");
 }
 
-static int parse_chunks(struct object *object, const uint8_t *p, struct err *err)
+/* One line of the table; at: where the chunks before it end. Returns where the next begins. */
+static const uint8_t *parse_chunk(uint32_t version, const uint8_t *p, uint64_t at, uint32_t raw,
+                                  struct object_chunk *ret)
+{
+    if (version < 3) {
+        *ret = (struct object_chunk){.offset = get64(p),
+                                     .stored = get32(p + 8),
+                                     .raw = get32(p + 12),
+                                     .codec = (enum codec)get32(p + 16),
+                                     .stored_sum = get32(p + 20),
+                                     .sum = get64(p + 24)};
+        return p + CHUNK_2;
+    }
+    *ret = (struct object_chunk){.offset = at,
+                                 .stored = get32(p) & 0xffffff,
+                                 .raw = raw,
+                                 .codec = (enum codec)(get32(p) >> 24),
+                                 .stored_sum = get32(p + 4),
+                                 .sum = get64(p + 8)};
+    return p + CHUNK;
+}
+
+static int parse_chunks(struct object *object, const uint8_t *p, uint64_t at, struct err *err)
 {
     for (uint32_t e = 0; e < object->entry_count; e++) {
         const struct object_entry *entry = &object->entries[e];
         uint64_t left = entry->bytes;
-        for (uint32_t i = 0; i < entry->count; i++, p += CHUNK) {
+        for (uint32_t i = 0; i < entry->count; i++) {
             struct object_chunk *chunk = &object->chunks[entry->first + i];
-            chunk->offset = get64(p);
-            chunk->stored = get32(p + 8);
-            chunk->raw = get32(p + 12);
-            chunk->codec = (enum codec)get32(p + 16);
-            chunk->stored_sum = get32(p + 20);
-            chunk->sum = get64(p + 24);
-            uint64_t want = MIN(left, (uint64_t)object_chunk_bytes(entry->dtype));
+            uint64_t want = MIN(left, (uint64_t)object_chunk_bytes(object->version, entry->dtype));
+            p = parse_chunk(object->version, p, at, (uint32_t)want, chunk);
             if (chunk->raw != want || chunk->stored > chunk->raw || chunk->offset > object->size ||
                 chunk->stored > object->size - chunk->offset)
                 return damaged(err, "a chunk of the table is wrong");
             left -= want;
+            at = chunk->offset + chunk->stored;
         }
     }
     return 0;
@@ -140,7 +172,8 @@ static int parse(struct object *object, struct err *err)
                        object->version);
     object->entry_count = get32(head + 12);
     object->chunk_count = get32(head + 16);
-    uint64_t tables = (uint64_t)object->entry_count * ENTRY + (uint64_t)object->chunk_count * CHUNK;
+    uint64_t tables = (uint64_t)object->entry_count * ENTRY +
+                      (uint64_t)object->chunk_count * (object->version < 3 ? CHUNK_2 : CHUNK);
     if (get64(head + 24) != object->size || tables > object->size - HEAD || tables > TABLE_LIMIT)
         return damaged(err, "the object has another length than it says");
     AUTO_FREE uint8_t *bytes = mem_alloc(tables);
@@ -152,7 +185,8 @@ static int parse(struct object *object, struct err *err)
     object->entries = mem_zalloc(object->entry_count * sizeof *object->entries);
     object->chunks = mem_zalloc(object->chunk_count * sizeof *object->chunks);
     r = parse_entries(object, bytes, err);
-    return r < 0 ? r : parse_chunks(object, bytes + (size_t)object->entry_count * ENTRY, err);
+    const uint8_t *chunks = bytes + (size_t)object->entry_count * ENTRY;
+    return r < 0 ? r : parse_chunks(object, chunks, HEAD + tables, err);
 }
 
 int object_open_fd(int fd, uint64_t size, struct object **ret, struct err *err)
@@ -224,7 +258,7 @@ int object_writer_new(int dir, const char *name, const struct object_entry *entr
     for (uint32_t i = 0; i < count; i++) {
         struct object_entry *entry = &writer->entries[i];
         entry->first = writer->chunk_count;
-        entry->count = object_chunk_count(entry->dtype, entry->bytes);
+        entry->count = chunk_count(OBJECT_VERSION, entry->dtype, entry->bytes);
         writer->chunk_count += entry->count;
     }
     size_t tables = (size_t)count * ENTRY + (size_t)writer->chunk_count * CHUNK;
@@ -235,16 +269,13 @@ int object_writer_new(int dir, const char *name, const struct object_entry *entr
 }
 
 int object_writer_add(struct object_writer *writer, enum codec codec, const uint8_t *data,
-                      uint32_t stored, uint32_t raw, uint64_t sum, struct err *err)
+                      uint32_t stored, uint64_t sum, struct err *err)
 {
     uint8_t *p =
         writer->tables + (size_t)writer->entry_count * ENTRY + (size_t)writer->next++ * CHUNK;
-    put64(p, writer->at);
-    put32(p + 8, stored);
-    put32(p + 12, raw);
-    put32(p + 16, codec);
-    put32(p + 20, (uint32_t)hash64_of(data, stored));
-    put64(p + 24, sum);
+    put32(p, stored | (uint32_t)codec << 24);
+    put32(p + 4, (uint32_t)hash64_of(data, stored));
+    put64(p + 8, sum);
     int r = file_pwrite(writer->fd, data, stored, writer->at, err);
     writer->at += stored;
     return r;
@@ -263,6 +294,7 @@ int object_writer_finish(struct object_writer *writer, uint64_t *ret_size, struc
         put32(p + 40, entry->first);
         put32(p + 44, entry->count);
         put32(p + 48, entry->dtype);
+        put32(p + 52, entry->base_dtype);
     }
     memcpy(head, magic, sizeof magic);
     put32(head + 8, OBJECT_VERSION);

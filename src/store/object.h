@@ -11,7 +11,8 @@
 #include "codec/codec.h"
 
 enum {
-    OBJECT_VERSION = 2,
+    OBJECT_VERSION = 3,
+    OBJECT_CHUNK_COST = 16, /* bytes of table for each chunk */
     PACK_BELOW = 64 * 1024, /* tensors smaller than this go into packs */
 };
 
@@ -28,6 +29,7 @@ struct object_entry {
     uint64_t bytes;          /* raw */
     uint32_t first, count;   /* chunks */
     enum dtype dtype;
+    enum dtype base_dtype; /* as which the elements of the base are seen */
 };
 
 /* An object file that is open for reading. Reading is safe from several threads. */
@@ -54,9 +56,11 @@ void object_from_disk(const struct object *object);
 int object_read(const struct object *object, const struct object_chunk *chunk, uint8_t *dst,
                 struct err *err);
 
-/* Raw bytes of one chunk of this dtype (the last one of a tensor may have fewer). */
-uint32_t object_chunk_bytes(enum dtype dtype);
-uint32_t object_chunk_count(enum dtype dtype, uint64_t bytes);
+/*
+ * Raw bytes of one chunk of elements of this dtype (the last one of a tensor may have fewer), in
+ * objects of this version.
+ */
+uint32_t object_chunk_bytes(uint32_t version, enum dtype dtype);
 
 /* An object file in the making. Passive: the caller encodes, the writer appends. */
 struct object_writer;
@@ -66,7 +70,7 @@ int object_writer_new(int dir, const char *name, const struct object_entry *entr
                       struct object_writer **ret, struct err *err);
 /* Appends the next chunk, in the order of entries and of the bytes within them. */
 int object_writer_add(struct object_writer *writer, enum codec codec, const uint8_t *data,
-                      uint32_t stored, uint32_t raw, uint64_t sum, struct err *err);
+                      uint32_t stored, uint64_t sum, struct err *err);
 /* Writes the tables and makes the file durable. ret_size: its length. */
 int object_writer_finish(struct object_writer *writer, uint64_t *ret_size, struct err *err);
 void object_writer_free(struct object_writer *writer); /* accepts NULL; does not remove the file */

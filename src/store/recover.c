@@ -355,9 +355,13 @@ static int sweep_held(struct store *store, const struct map *ids, bool dry_run,
         const char *fid = store->held[h].manifest.fid;
         AUTO_FREE char *sidecar = mem_printf("%s.json", fid);
         struct stat st;
-        if (held_is_needed(store, h, ids) ||
-            fstatat(store->held_dir, fid, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (held_is_needed(store, h, ids))
             continue;
+        if (fstatat(store->held_dir, fid, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+            if (errno == ENOENT)
+                continue;
+            return err_sys(err, "held/%s", fid);
+        }
         report->objects++;
         report->bytes += st.st_nlink > 1 ? 0 : (uint64_t)st.st_blocks * 512;
         if (!dry_run &&

@@ -115,12 +115,22 @@ int content_open(struct store *store, const struct hash128 *id, struct content *
 void content_free(struct content *content); /* accepts NULL */
 uint64_t content_bytes(const struct content *content);
 enum dtype content_dtype(const struct content *content);
+/* In parts of so many bytes it is read fastest. */
+uint32_t content_chunk_bytes(const struct content *content);
 /*
  * Raw bytes [offset, offset + n). Every chunk on the way is checked. Safe from several threads
  * with a work each. n at most CODEC_CHUNK_BYTES.
  */
 int content_read(const struct content *content, uint64_t offset, uint8_t *dst, size_t n,
                  struct content_work *work, struct err *err);
+
+/*
+ * Bytes [offset, offset + n) of a tensor of dtype, as far as a base has elements in their place:
+ * *ret_n of them (0 past its end). The base's elements are seen as base_dtype and converted.
+ */
+int content_read_base(const struct content *base, enum dtype base_dtype, enum dtype dtype,
+                      uint64_t offset, uint8_t *dst, size_t n, size_t *ret_n,
+                      struct content_work *work, struct err *err);
 
 /* ---- writing (STORE_WRITE only) ---- */
 

@@ -49,7 +49,7 @@ status 0 tare decompress --all --yes --json
 # bench
 status 0 tare bench "$dir/m/demo/quill-1m-code/model.safetensors" --base "$dir/m/demo/quill-1m/model.safetensors" --json
 has file base results codec raw stored ratio encode_gbps decode_gbps threads
-for codec in raw zstd bitx planes; do grep -q "\"codec\":\"$codec\"" "$dir/out" || fail "bench without $codec"; done
+for codec in raw zstd bitx delta planes; do grep -q "\"codec\":\"$codec\"" "$dir/out" || fail "bench without $codec"; done
 
 # Wrong usage and unknown models.
 status 2 tare list --yes

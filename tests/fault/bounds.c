@@ -46,11 +46,10 @@ static void add_chunk(struct maker *maker, struct object_writer *writer, const u
                       size_t n)
 {
     AUTO_FREE uint8_t *out = mem_alloc(codec_bound(n));
-    struct codec_chunk chunk = {DTYPE_U8, raw, NULL, n};
+    struct codec_chunk chunk = {DTYPE_U8, raw, NULL, n, 0};
     size_t len = codec_encode(maker->work, CODEC_ZSTD, &chunk, out);
     assert_int_equal(object_writer_add(writer, len ? CODEC_ZSTD : CODEC_RAW, len ? out : raw,
-                                       (uint32_t)(len ? len : n), (uint32_t)n, hash64_of(raw, n),
-                                       NULL),
+                                       (uint32_t)(len ? len : n), hash64_of(raw, n), NULL),
                      0);
 }
 

@@ -16,7 +16,7 @@ for source in "$top"/src/base/*.c "$top"/src/model/*.c "$top"/src/bits/*.c "$top
 	# shellcheck disable=SC2046,SC2086
 	[ "$object" -nt "$source" ] || clang $flags $sanitize -fsanitize=fuzzer-no-link $(pkg-config --cflags $modules) -c -o "$object" "$source"
 done
-[ $# -gt 0 ] || set -- $(sed -n 's/^    {"\([a-z]*\)", run_[a-z]*, seed_.*/\1/p' "$top/tests/fuzz/targets.c")
+[ $# -gt 0 ] || set -- $(sed -n 's/^    {"\([a-z0-9-]*\)", run_.*/\1/p' "$top/tests/fuzz/targets.c")
 for target; do
 	cat >"fuzz/main_$target.c" <<-C
 		#include "tests/fuzz/targets.h"
@@ -58,12 +58,12 @@ for target; do
 	work=fuzz/work_$target kept=$top/tests/fuzz/corpus/$target
 	mkdir -p "$work" "$kept"
 	echo "== $target, $seconds s"
-	"./fuzz/fuzz_$target" -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=2048 -timeout=10 \
+	"./fuzz/fuzz_$target" -max_total_time="$seconds" -max_len=16384 -rss_limit_mb=2048 -timeout=10 \
 		-print_final_stats=1 "$work" "$kept" 2>"fuzz/$target.log" || { tail -n 40 "fuzz/$target.log"; exit 1; }
 	grep -E 'number_of_executed_units|peak_rss' "fuzz/$target.log" || true
 	# Only what reaches something that nothing else reaches is worth keeping.
 	rm -rf fuzz/merged && mkdir fuzz/merged
-	"./fuzz/fuzz_$target" -merge=1 -max_len=4096 fuzz/merged "$kept" "$work" >/dev/null 2>&1
+	"./fuzz/fuzz_$target" -merge=1 -max_len=16384 fuzz/merged "$kept" "$work" >/dev/null 2>&1
 	rm -rf "$kept" && mkdir -p "$kept"
 	find fuzz/merged -type f -exec cp -t "$kept" {} +
 done

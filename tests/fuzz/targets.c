@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/reader.h"
 #include "base/text.h"
+#include "bits/simd.h"
 #include "codec/codec.h"
 #include "formats/formats.h"
 #include "formats/safetensors.h"
@@ -279,8 +280,8 @@ static void read_object(const uint8_t *data, size_t n)
         for (uint32_t i = entry->first; i < entry->first + entry->count; i++) {
             const struct object_chunk *chunk = &object->chunks[i];
             (void)object_read(object, chunk, encoded, NULL);
-            (void)codec_decode(work, chunk->codec, entry->dtype, encoded, chunk->stored, base, raw,
-                               chunk->raw, NULL);
+            (void)codec_decode(work, chunk->codec, entry->dtype, encoded, chunk->stored, base,
+                               chunk->raw, raw, chunk->raw, NULL);
         }
     }
     free(encoded);
@@ -319,9 +320,9 @@ static void seed_object(int i, struct buf *out)
     int dir = open(folder, O_RDONLY | O_DIRECTORY);
     if (object_writer_new(dir, "o", entries, 1 + (uint32_t)(i % 2), &writer, NULL) < 0)
         abort();
-    (void)object_writer_add(writer, CODEC_RAW, (const uint8_t *)"abcdef", 6, 6, 0, NULL);
+    (void)object_writer_add(writer, CODEC_RAW, (const uint8_t *)"abcdef", 6, 0, NULL);
     if (i % 2)
-        (void)object_writer_add(writer, CODEC_RAW, (const uint8_t *)"abc", 3, 3, 0, NULL);
+        (void)object_writer_add(writer, CODEC_RAW, (const uint8_t *)"abc", 3, 0, NULL);
     if (object_writer_finish(writer, &size, NULL) < 0)
         abort();
     object_writer_free(writer);
@@ -335,68 +336,126 @@ static void seed_object(int i, struct buf *out)
     rmdir(folder);
 }
 
-/* First byte: codec and dtype; second and third: elements; the rest is the stream. */
-static void run_decode(const uint8_t *data, size_t n)
+/* Bytes that stand for weights or for their bases: as floats they lie near each other. */
+static void fill_base(uint8_t *base, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        base[i] = (uint8_t)(i % 2 ? 0x3c + i % 7 / 3 : i * 7);
+}
+
+static struct codec_work *work_of_codecs(void)
 {
     static struct codec_work *work;
-    if (n < 4)
-        return;
     if (!work)
         work = codec_work_new();
+    return work;
+}
+
+/*
+ * First byte: vector path, and whether the base has all rows; second: dtype; third and fourth:
+ * elements; the rest is the stream.
+ */
+static void decode_with(enum codec codec, const uint8_t *data, size_t n)
+{
+    if (n < 4)
+        return;
     enum dtype dtype = (enum dtype)(data[1] % DTYPE_COUNT);
     size_t bytes = (1 + (data[2] | (size_t)data[3] << 8)) * dtype_width(dtype);
-    AUTO_FREE uint8_t *dst = mem_alloc(bytes), *base = mem_zalloc(bytes);
-    (void)codec_decode(work, (enum codec)(data[0] % 6), dtype, data + 4, n - 4, base, dst, bytes,
+    size_t base_n = data[0] & 1 ? bytes / 2 / dtype_width(dtype) * dtype_width(dtype) : bytes;
+    AUTO_FREE uint8_t *dst = mem_alloc(bytes), *base = mem_alloc(bytes);
+    fill_base(base, bytes);
+    simd_use((enum simd)((data[0] >> 1) % SIMD_COUNT));
+    (void)codec_decode(work_of_codecs(), codec, dtype, data + 4, n - 4, base, base_n, dst, bytes,
                        NULL);
 }
 
-static void seed_decode(int i, struct buf *out)
+/* Streams of each codec: i: dtype, and how much differs from the base. */
+static void seed_decode_with(enum codec codec, int i, struct buf *out)
 {
-    enum { N = 400 };
-    struct codec_work *work = codec_work_new();
-    uint8_t raw[N * 2], *encoded = mem_alloc(codec_bound(sizeof raw));
-    for (size_t k = 0; k < sizeof raw; k++)
-        raw[k] = (uint8_t)(k % 2 ? 0x3c + k % 7 / 3 : k * 7);
-    uint8_t head[4] = {(uint8_t)i, DTYPE_BF16, (N - 1) & 255, (N - 1) >> 8};
-    uint8_t base[N * 2] = {0};
-    struct codec_chunk chunk = {DTYPE_BF16, raw, base, sizeof raw};
-    size_t n = codec_encode(work, (enum codec)i, &chunk, encoded);
+    enum { N = 40000 };
+    static const enum dtype types[] = {DTYPE_BF16, DTYPE_F32, DTYPE_F16, DTYPE_BF16};
+    static const size_t every[] = {1, 3, 5, 97};
+    enum dtype dtype = types[i % 4];
+    size_t count = i == 2 ? 300 : N, n = count * dtype_width(dtype);
+    AUTO_FREE uint8_t *raw = mem_alloc(n), *base = mem_alloc(n);
+    AUTO_FREE uint8_t *encoded = mem_alloc(codec_bound(n));
+    fill_base(base, n);
+    memcpy(raw, base, n);
+    for (size_t k = 0; k < n; k += every[i % 4] * dtype_width(dtype))
+        raw[k] = (uint8_t)(raw[k] + k % 5);
+    uint8_t head[4] = {(uint8_t)(i & 1), (uint8_t)dtype, (uint8_t)(count - 1),
+                       (uint8_t)((count - 1) >> 8)};
+    bool delta = codec == CODEC_DELTA;
+    struct codec_chunk chunk = {dtype, raw, base, n, delta && (i & 1) ? n / 2 : n};
+    size_t len = codec_encode(work_of_codecs(), codec, &chunk, encoded);
     buf_add(out, head, sizeof head);
-    buf_add(out, n ? encoded : raw, n ? n : sizeof raw);
-    free(encoded);
-    codec_work_free(work);
+    buf_add(out, len ? encoded : raw, len ? len : 100);
 }
 
-/* Round trips with content from the fuzzer: equal, and the same bytes twice. */
+#define DECODE_TARGET(name, codec)                                                                 \
+    static void run_decode_##name(const uint8_t *data, size_t n)                                   \
+    {                                                                                              \
+        decode_with(codec, data, n);                                                               \
+    }                                                                                              \
+    static void seed_decode_##name(int i, struct buf *out)                                         \
+    {                                                                                              \
+        seed_decode_with(codec, i, out);                                                           \
+    }
+DECODE_TARGET(zstd, CODEC_ZSTD)
+DECODE_TARGET(bitx, CODEC_BITX)
+DECODE_TARGET(planes_1, CODEC_PLANES_1)
+DECODE_TARGET(planes, CODEC_PLANES)
+DECODE_TARGET(delta, CODEC_DELTA)
+
+/*
+ * Round trips: first byte dtype, second how often the content is repeated, third how many rows
+ * the base lacks; the rest is content and base. What comes back is equal, and every vector path
+ * makes the same bytes.
+ */
 static void run_encode(const uint8_t *data, size_t n)
 {
-    static struct codec_work *work;
-    if (n < 3)
+    if (n < 5)
         return;
-    if (!work)
-        work = codec_work_new();
     enum dtype dtype = (enum dtype)(data[0] % DTYPE_COUNT);
-    size_t bytes = (n - 1) / 2 / dtype_width(dtype) * dtype_width(dtype);
-    struct codec_chunk chunk = {dtype, data + 1, data + 1 + bytes, bytes};
+    size_t width = dtype_width(dtype), half = (n - 3) / 2, bytes = half * (1 + data[1] % 64);
+    bytes -= bytes % width;
+    if (!bytes)
+        return;
+    AUTO_FREE uint8_t *raw = mem_alloc(bytes), *base = mem_alloc(bytes);
+    for (size_t i = 0; i < bytes; i++) {
+        raw[i] = data[3 + i % half];
+        base[i] = data[3 + half + i % half];
+    }
+    struct codec_work *work = work_of_codecs();
     AUTO_FREE uint8_t *a = mem_alloc(codec_bound(bytes)), *b = mem_alloc(codec_bound(bytes));
     AUTO_FREE uint8_t *back = mem_alloc(bytes);
-    for (int codec = 0; codec < CODEC_COUNT && bytes; codec++) {
+    for (int codec = 0; codec < CODEC_COUNT; codec++) {
+        struct codec_chunk chunk = {dtype, raw, base, bytes, bytes};
+        if (codec == CODEC_DELTA && data[2])
+            chunk.base_n = bytes / data[2] / width * width;
+        simd_use(SIMD_SCALAR);
         size_t len = codec_encode(work, (enum codec)codec, &chunk, a);
-        if (codec_encode(work, (enum codec)codec, &chunk, b) != len ||
-            (len && memcmp(a, b, len) != 0))
-            abort();
-        if (len && (codec_decode(work, (enum codec)codec, dtype, a, len, chunk.base, back, bytes,
-                                 NULL) < 0 ||
-                    memcmp(back, chunk.raw, bytes) != 0))
-            abort();
+        for (int level = SIMD_SCALAR; level < SIMD_COUNT; level++) {
+            simd_use((enum simd)level);
+            if (codec_encode(work, (enum codec)codec, &chunk, b) != len ||
+                (len && memcmp(a, b, len) != 0))
+                abort();
+            if (len && (codec_decode(work, (enum codec)codec, dtype, a, len, chunk.base,
+                                     chunk.base_n, back, bytes, NULL) < 0 ||
+                        memcmp(back, raw, bytes) != 0))
+                abort();
+        }
     }
 }
 
 static void seed_encode(int i, struct buf *out)
 {
-    buf_char(out, (char)(DTYPE_F16 + i));
+    static const enum dtype types[] = {DTYPE_F16, DTYPE_BF16, DTYPE_F32, DTYPE_I32};
+    buf_char(out, (char)types[i % 4]);
+    buf_char(out, (char)(i * 21));
+    buf_char(out, (char)(i == 3 ? 2 : 0));
     for (int k = 0; k < 6000; k++)
-        buf_char(out, (char)(k % 3000 % 11 * 9));
+        buf_char(out, (char)(k % 3000 % 11 * 9 + (k % 501 == 0)));
 }
 
 const struct fuzz_target fuzz_targets[] = {
@@ -408,7 +467,11 @@ const struct fuzz_target fuzz_targets[] = {
     {"roster", run_roster, seed_roster},
     {"manifest", run_manifest, seed_manifest},
     {"object", run_object, seed_object},
-    {"decode", run_decode, seed_decode},
+    {"decode-zstd", run_decode_zstd, seed_decode_zstd},
+    {"decode-bitx", run_decode_bitx, seed_decode_bitx},
+    {"decode-planes-1", run_decode_planes_1, seed_decode_planes_1},
+    {"decode-planes", run_decode_planes, seed_decode_planes},
+    {"decode-delta", run_decode_delta, seed_decode_delta},
     {"encode", run_encode, seed_encode},
 };
 const size_t fuzz_target_count = COUNT_OF(fuzz_targets);

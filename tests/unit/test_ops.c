@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "catalog/catalog.h"
+#include "bits/floats.h"
 #include "ops/bench.h"
 #include "ops/compress.h"
 #include "ops/demo.h"
@@ -161,9 +162,8 @@ static void plant_object(struct place *p, const struct hash128 *id, uint64_t byt
         memcpy(raw, data, bytes);
     assert_int_equal(store_open(p->store, STORE_WRITE, "test", &store, NULL, NULL), 0);
     assert_int_equal(store_object_new(store, &entry, 1, &writer, NULL), 0);
-    assert_int_equal(object_writer_add(writer, CODEC_RAW, raw, (uint32_t)bytes, (uint32_t)bytes,
-                                       hash64_of(raw, bytes), NULL),
-                     0);
+    assert_int_equal(
+        object_writer_add(writer, CODEC_RAW, raw, (uint32_t)bytes, hash64_of(raw, bytes), NULL), 0);
     assert_int_equal(store_object_finish(writer, &size, NULL), 0);
     object_writer_free(writer);
     assert_int_equal(store_publish(store, NULL), 0);
@@ -200,6 +200,71 @@ static void compress__whole_family__comes_back_identical(void **state)
     assert_int_equal(decompress_one(&p, "two"), 0);
     assert_same(&p, &before);
     teardown(&p);
+}
+
+/* A tensor of many rows and a small one, "w" and "s", in a type; moved from those of seed 1. */
+static struct buf typed_model(enum dtype dtype, size_t rows, uint32_t seed)
+{
+    enum { COLUMNS = 100, SMALL = 3000, MOST = 900 * COLUMNS };
+    size_t big = rows * COLUMNS, width = dtype_width(dtype);
+    uint32_t random = seed;
+    AUTO_FREE uint16_t *base = mem_alloc((MOST + SMALL) * 2), *w = mem_alloc((MOST + SMALL) * 2);
+    AUTO_FREE uint8_t *bytes = mem_alloc((big + SMALL) * width);
+    test_weights(base, MOST + SMALL, NULL, 1);
+    test_weights(w, MOST + SMALL, base, seed);
+    float_convert(DTYPE_BF16, dtype, (uint8_t *)(seed ? w : base), big, bytes);
+    float_convert(DTYPE_BF16, dtype, (uint8_t *)((seed ? w : base) + MOST), SMALL,
+                  bytes + big * width);
+    for (size_t i = 0; i < 4 * big && dtype == DTYPE_F32; i++)
+        if (i % 4 < 2) /* more than 16 bits hold */
+            bytes[i] = (uint8_t)(test_random(&random) >> 8);
+    AUTO_FREE char *header =
+        mem_printf("{\"w\":{\"dtype\":\"%s\",\"shape\":[%zu,%d],\"data_offsets\":[0,%zu]},\"s\":{"
+                   "\"dtype\":\"%s\","
+                   "\"shape\":[%d],\"data_offsets\":[%zu,%zu]}}",
+                   dtype_name(dtype), rows, COLUMNS, big * width, dtype_name(dtype), SMALL,
+                   big * width, (big + SMALL) * width);
+    return test_safetensors(header, bytes, (big + SMALL) * width);
+}
+
+static size_t deltas_in(const struct plan *plan)
+{
+    size_t count = 0;
+    for (size_t f = 0; f < plan->file_count; f++)
+        for (size_t i = 0; i < plan->files[f].range_count; i++)
+            count += plan->files[f].ranges[i].codec == CODEC_DELTA;
+    return count;
+}
+
+static void compress__base_of_another_type_or_with_other_rows__is_used(void **state)
+{
+    (void)state;
+    static const struct {
+        enum dtype dtype;
+        size_t rows;
+    } cases[] = {{DTYPE_F32, 700}, {DTYPE_F16, 700}, {DTYPE_BF16, 720}, {DTYPE_F32, 650}};
+    for (size_t c = 0; c < COUNT_OF(cases); c++) {
+        struct place p;
+        setup(&p);
+        AUTO_BUF struct buf base = typed_model(DTYPE_BF16, 700, 0);
+        AUTO_BUF struct buf fine = typed_model(cases[c].dtype, cases[c].rows, 9);
+        free(test_hub_model(p.hub, "acme--base", &base, NULL));
+        free(test_hub_model(p.hub, "acme--fine", &fine, "---\nbase_model: acme/base\n---\n"));
+        scan(&p);
+        struct demo_sums before = sums_of(&p);
+        int models[] = {find(&p, "acme/fine"), find(&p, "acme/base")};
+        struct plan *plan = plan_for(&p, models, 1, false);
+        assert_int_equal(deltas_in(plan), 2);
+        plan_free(plan);
+        assert_int_equal(compress(&p, models, 1, false), 0);
+        models[1] = find(&p, "acme/base");
+        assert_int_equal(compress(&p, models + 1, 1, false), 0);
+        assert_int_equal(damage_count(&p), 0);
+        assert_int_equal(decompress_one(&p, "acme/fine"), 0);
+        assert_int_equal(decompress_one(&p, "acme/base"), 0);
+        assert_same(&p, &before);
+        teardown(&p);
+    }
 }
 
 static void compress__fine_tune_alone__holds_its_base_by_link(void **state)
@@ -1213,7 +1278,9 @@ static void bench__fine_tune_with_base__lists_all_codecs(void **state)
     AUTO_FREE char *b = file_join(p.hub, "base.safetensors"),
                    *f = file_join(p.hub, "fine.safetensors");
     assert_int_equal(ops_bench(p.ops, f, b, -1, NULL, &report, &p.err), 0);
-    assert_int_equal(report.count, 4);
+    assert_int_equal(report.count, 5);
+    assert_true(report.bound.delta < report.bound.bitx);
+    assert_true(report.bound.bitx < report.bound.solo);
     for (size_t i = 0; i < report.count; i++) {
         assert_int_equal(report.results[i].raw, fine.len);
         assert_true(report.results[i].stored <= fine.len);
@@ -1241,6 +1308,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(compress__whole_family__comes_back_identical),
+        cmocka_unit_test(compress__base_of_another_type_or_with_other_rows__is_used),
         cmocka_unit_test(compress__fine_tune_alone__holds_its_base_by_link),
         cmocka_unit_test(compress__base_after_its_fine_tune__frees_the_held_copy),
         cmocka_unit_test(compress__no_dangling_link_and_no_catalog__still_comes_back),
