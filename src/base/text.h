@@ -61,4 +61,7 @@ bool text_is_hex(const char *text, size_t n);
 
 bool text_ends_with(const char *text, const char *end);
 
+/* Whether the word is one of these. */
+bool text_is_among(const char *word, const char *const *words, size_t count);
+
 #endif

@@ -39,7 +39,7 @@ const struct command cli_commands[] = {
      OPT_RESUME | OPT_CLEAR, 0, 0, cli_jobs, false},
     {"log", "", "what was done, when, and what it gave", 0, 0, 0, cli_log, false},
     {"bench", "FILE [--base FILE] [--codec NAME] [--threads N]",
-     "what each codec makes of a file, and how fast", OPT_BASE | OPT_CODEC, 1, 1, cli_bench, false},
+     "what each codec makes of a file, beside its bound, and how fast", OPT_BASE | OPT_CODEC, 1, 1, cli_bench, false},
     {"doctor", "", "versions, places, and what is missing on this machine", 0, 0, 0, cli_doctor,
      false},
     {"help", "[COMMAND]", "this, or one command", 0, 0, 1, cli_help, true},

@@ -42,11 +42,21 @@ struct ans_model {
     uint16_t freq[ANS_CLASSES][ANS_SYMBOLS]; /* add up to ANS_SCALE */
 };
 
+/* Adds to counts how often each symbol occurs. */
+void ans_count(const uint8_t *symbols, size_t n, uint32_t counts[ANS_SYMBOLS]);
 /* Bits that an ideal coder needs for these counts, in 1/65536. */
 uint64_t ans_entropy(const uint32_t counts[ANS_SYMBOLS]);
 
-/* Fits a model to counts; a class that never occurs gets a table of one symbol. */
+/*
+ * Fits a model to counts; a class that never occurs gets a table of one symbol. For encoders: what
+ * it comes to is written, and may differ by a little where floats are calculated otherwise.
+ */
 void ans_model_fit(struct ans_model *model, unsigned classes, uint32_t counts[][ANS_SYMBOLS]);
+/*
+ * One more class, of the symbols 0 and 1, from counts that encoder and decoder know; both occur.
+ * In integers, so that every machine comes to the same model. Begin with classes 0.
+ */
+void ans_model_add_pair(struct ans_model *model, uint32_t zeros, uint32_t ones);
 /* Writes it to dst (ANS_MODEL_MOST bytes there); the bytes written. */
 size_t ans_model_write(const struct ans_model *model, uint8_t *dst);
 /* Reads one with model->classes classes. Returns the bytes read, 0 for damage. */

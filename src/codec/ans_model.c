@@ -22,6 +22,20 @@ enum {
 static const uint32_t weights[4] = {32768, 38968, 46341, 55109};
 static const uint32_t borders[4] = {30048, 35734, 42495, 50535};
 
+void ans_count(const uint8_t *symbols, size_t n, uint32_t counts[ANS_SYMBOLS])
+{
+    /* Four counts at once: the same symbol often follows itself. */
+    uint32_t part[4][ANS_SYMBOLS] = {0};
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4)
+        for (size_t k = 0; k < 4; k++)
+            part[k][symbols[i + k]]++;
+    for (; i < n; i++)
+        part[0][symbols[i]]++;
+    for (int s = 0; s < ANS_SYMBOLS; s++)
+        counts[s] += part[0][s] + part[1][s] + part[2][s] + part[3][s];
+}
+
 uint64_t ans_entropy(const uint32_t counts[ANS_SYMBOLS])
 {
     double sum = 0, total = 0;
@@ -155,6 +169,17 @@ void ans_model_fit(struct ans_model *model, unsigned classes, uint32_t counts[][
             model->level[c][s] = best_level(counts[c][s], total, guess(model, c, s));
         finish(model->level[c], model->freq[c]);
     }
+}
+
+void ans_model_add_pair(struct ans_model *model, uint32_t zeros, uint32_t ones)
+{
+    unsigned c = model->classes++;
+    uint64_t total = (uint64_t)zeros + ones, f = (ones * (uint64_t)ANS_SCALE + total / 2) / total;
+    memset(model->level[c], 0, sizeof model->level[c]);
+    memset(model->freq[c], 0, sizeof model->freq[c]);
+    model->level[c][0] = model->level[c][1] = 1;
+    model->freq[c][1] = (uint16_t)MIN(MAX(f, 1u), ANS_SCALE - 1u);
+    model->freq[c][0] = (uint16_t)(ANS_SCALE - model->freq[c][1]);
 }
 
 bool ans_model_raw(const struct ans_model *model)

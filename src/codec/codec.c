@@ -144,7 +144,7 @@ void codec_convert(enum dtype from, enum dtype to, const uint8_t *src, size_t n,
     float_convert(from, to, src, n, dst);
 }
 
-/* Whether the base is as long as the codec asks for. */
+/* Whether the base is as long as the codec asks for, and of a type that it knows. */
 static bool base_suits(enum codec codec, enum dtype dtype, const uint8_t *base, size_t base_n,
                        size_t n)
 {
@@ -154,7 +154,8 @@ static bool base_suits(enum codec codec, enum dtype dtype, const uint8_t *base, 
     case SAME_LENGTH:
         return base && base_n == n;
     default:
-        return base && base_n && base_n <= n && base_n % dtype_width(dtype) == 0;
+        return base && base_n && base_n <= n && base_n % dtype_width(dtype) == 0 &&
+               ordered_handles(dtype);
     }
 }
 
@@ -180,6 +181,6 @@ int codec_decode(struct codec_work *work, enum codec codec, enum dtype dtype, co
     if (n == 0 || n % dtype_width(dtype) || n > UINT32_MAX)
         return codec_damaged(err, "a chunk of an impossible length");
     if (!base_suits(codec, dtype, base, base_n, n))
-        return codec_damaged(err, "a delta whose base has another length");
+        return codec_damaged(err, "a delta whose base has another length or type");
     return codecs[codec].decode(work, src, len, &target, err);
 }

@@ -12,22 +12,14 @@
 #include <string.h>
 
 enum plane_mode { PLANE_RAW, PLANE_CONSTANT, PLANE_CODED, PLANE_ZSTD };
-enum { HEAD = 1 + VARINT_MOST, SAMPLE_EVERY = 16, SAMPLE_RUN = 256, SAMPLED_FROM = 65536 };
+enum { HEAD = 1 + VARINT_MOST, SAMPLE_RUN = 2048, SAMPLE_STEP = 32768, SAMPLED_FROM = 65536 };
 
-/* Counts the bytes of a plane: all of them, or of a long one each sixteenth run. */
-static void count_bytes(const uint8_t *p, size_t n, size_t step, uint32_t counts[ANS_SYMBOLS])
+/* Counts the bytes of runs that begin every step bytes. */
+static void count_runs(const uint8_t *p, size_t n, size_t step, uint32_t counts[ANS_SYMBOLS])
 {
-    uint32_t part[4][ANS_SYMBOLS] = {0};
-    for (size_t at = 0; at < n; at += step) {
-        size_t end = MIN(n, at + MIN(step, (size_t)SAMPLE_RUN)), i = at;
-        for (; i + 4 <= end; i += 4)
-            for (int k = 0; k < 4; k++)
-                part[k][p[i + (size_t)k]]++;
-        for (; i < end; i++)
-            part[0][p[i]]++;
-    }
-    for (int s = 0; s < ANS_SYMBOLS; s++)
-        counts[s] = part[0][s] + part[1][s] + part[2][s] + part[3][s];
+    memset(counts, 0, ANS_SYMBOLS * sizeof *counts);
+    for (size_t at = 0; at < n; at += step)
+        ans_count(p + at, MIN(n - at, (size_t)SAMPLE_RUN), counts);
 }
 
 /* Whether coding n bytes that are spread like these is worth the time: a hundredth. */
@@ -51,11 +43,11 @@ static size_t code(struct codec_work *work, const uint8_t *plane, size_t n, uint
 {
     struct ans *ans = &work->ans;
     uint32_t *counts = work->counts[0];
-    count_bytes(plane, n, n > SAMPLED_FROM ? SAMPLE_RUN * SAMPLE_EVERY : SAMPLE_RUN, counts);
+    count_runs(plane, n, n > SAMPLED_FROM ? SAMPLE_STEP : SAMPLE_RUN, counts);
     if (!gains(counts, n))
         return 0;
     if (n > SAMPLED_FROM)
-        count_bytes(plane, n, SAMPLE_RUN, counts);
+        count_runs(plane, n, SAMPLE_RUN, counts);
     ans_model_fit(&ans->model, 1, work->counts);
     size_t head = ans_model_write(&ans->model, dst);
     ans_encode_begin(ans, n, dst + head, cap - head);
@@ -86,7 +78,7 @@ static size_t encode_plane(struct codec_work *work, bool integers, const uint8_t
     enum plane_mode mode = PLANE_CODED;
     size_t len = code(work, plane, n, body, cap - HEAD);
     if (integers) {
-        AUTO_FREE uint8_t *other = mem_alloc(n);
+        uint8_t *other = codec_scratch(&work->lists, &work->lists_cap, n);
         size_t other_len = codec_zstd(work, plane, n, other, n - 1);
         if (other_len && (!len || other_len < len)) {
             mode = PLANE_ZSTD;

@@ -35,20 +35,6 @@ struct lists {
     uint8_t *exponents, *flag_classes, *elements;
 };
 
-/* Adds up how often each exponent occurs, in several counts at once. */
-static void tally(const uint8_t *exponents, size_t n, uint32_t counts[EXPONENTS])
-{
-    uint32_t part[4][EXPONENTS] = {0};
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (int k = 0; k < 4; k++)
-            part[k][exponents[i + (size_t)k]]++;
-    for (; i < n; i++)
-        part[0][exponents[i]]++;
-    for (int e = 0; e < EXPONENTS; e++)
-        counts[e] += part[0][e] + part[1][e] + part[2][e] + part[3][e];
-}
-
 /* The places of the exponents that are watched: without a branch for each. */
 static size_t watch(const uint8_t *exponents, size_t n, const uint8_t watched[EXPONENTS],
                     uint16_t places[ANS_TILE])
@@ -116,23 +102,28 @@ static unsigned gap_rice(uint32_t all, uint32_t changed)
 /* The flags need no table of their own: the counts are known. */
 static void fit_flags(struct codec_work *work, const struct census *census)
 {
-    memset(work->counts, 0, sizeof work->counts);
-    for (int e = 0; e < EXPONENTS; e++) {
-        if (census->telling[e] != FLAGS)
-            continue;
-        work->counts[census->flag_class[e]][0] = census->all[e] - census->changed[e];
-        work->counts[census->flag_class[e]][1] = census->changed[e];
-    }
-    ans_model_fit(&work->ans.model, census->flag_classes, work->counts);
+    struct ans_model *model = &work->ans.model;
+    model->classes = 0;
+    for (int e = 0; e < EXPONENTS; e++)
+        if (census->telling[e] == FLAGS)
+            ans_model_add_pair(model, census->all[e] - census->changed[e], census->changed[e]);
 }
 
 /* ---- encoding ---- */
 
-/* How many of the first n exponents are e. */
+/* How many of the first n exponents are e. Bytes count runs that they can hold. */
 static uint32_t rank_of(const uint8_t *exponents, size_t n, uint8_t e)
 {
+    enum { RUN = 128 };
     uint32_t rank = 0;
-    for (size_t i = 0; i < n; i++)
+    size_t i = 0;
+    for (; i + RUN <= n; i += RUN) {
+        uint8_t part = 0;
+        for (size_t k = 0; k < RUN; k++)
+            part = (uint8_t)(part + (exponents[i + k] == e));
+        rank += part;
+    }
+    for (; i < n; i++)
         rank += exponents[i] == e;
     return rank;
 }
@@ -160,7 +151,7 @@ static void list_changes(const struct pairs *p, struct census *census, struct li
             list->values[count] = values[places[k]] - 1;
             list->exponents[count] = e;
         }
-        tally(exponents, n, census->all);
+        ans_count(exponents, n, census->all);
     }
     settle(census);
 }
@@ -339,7 +330,7 @@ static bool search_tile(struct search *s, const uint8_t *exponents, size_t at, s
     uint32_t here[EXPONENTS] = {0};
     uint8_t watched[EXPONENTS];
     uint16_t places[ANS_TILE];
-    tally(exponents, n, here);
+    ans_count(exponents, n, here);
     for (unsigned e = 0; e < EXPONENTS; e++) {
         watched[e] = s->left[e] < here[e];
         s->left[e] -= watched[e] || s->left[e] == UINT32_MAX ? 0 : here[e];
@@ -438,7 +429,7 @@ int sparse_decode(struct codec_work *work, const struct pairs *p, const uint8_t 
     for (size_t at = 0; at < p->n; at += ANS_TILE) {
         size_t n = MIN(p->n - at, (size_t)ANS_TILE);
         exponents_at(p, at, n, exponents);
-        tally(exponents, n, census.all);
+        ans_count(exponents, n, census.all);
     }
     if (!get_counts(&r, &census) || !census.changes || census.changes > p->n / SPARSE_SHARE)
         return codec_damaged(err, "delta: the counts are damaged");

@@ -455,11 +455,7 @@ static void advise(struct repair *repair)
         }
         for (size_t k = 0; k < store_manifest_count(repair->store); k++) {
             const struct manifest *m = store_manifest(repair->store, k);
-            bool needs = false;
-            for (size_t n = 0; n < m->range_count && !needs && !hash128_is_zero(&damage->id); n++)
-                needs = hash128_equal(&m->ranges[n].id, &damage->id) ||
-                        hash128_equal(&m->ranges[n].base, &damage->id);
-            if (needs)
+            if (manifest_needs(m, &damage->id))
                 advise_views(damage, m);
         }
     }

@@ -70,10 +70,7 @@ static void name_models(const struct check *check, const struct hash128 *id, str
 {
     for (size_t i = 0; i < store_manifest_count(check->store); i++) {
         const struct manifest *m = store_manifest(check->store, i);
-        bool needs = false;
-        for (size_t k = 0; k < m->range_count && !needs; k++)
-            needs = hash128_equal(&m->ranges[k].id, id) || hash128_equal(&m->ranges[k].base, id);
-        if (needs)
+        if (manifest_needs(m, id))
             name_views(m, damage);
     }
 }

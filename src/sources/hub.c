@@ -597,21 +597,13 @@ static int add_tree(int cache, const char *rel, int depth, struct hub_removal *r
     return r;
 }
 
-static bool is_among(const char *word, const char *const *words, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(words[i], word) == 0)
-            return true;
-    return false;
-}
-
 /* The refs that name one of the commits. */
 static void add_refs(const struct repo *repo, const char *const *commits, size_t count,
                      struct hub_removal *removal)
 {
     for (size_t i = 0; i < repo->ref_count; i++) {
         AUTO_FREE char *path = mem_printf("%s/refs/%s", repo->folder, repo->refs[i].name);
-        if (is_among(repo->refs[i].commit, commits, count))
+        if (text_is_among(repo->refs[i].commit, commits, count))
             add_removal(removal, path);
     }
 }
@@ -657,14 +649,14 @@ static int add_blobs(struct repo *repo, const struct names *snapshots, const cha
     for (size_t i = 0; i < snapshots->count && r == 0; i++) {
         const char *commit = snapshots->entries[i].name;
         AUTO_FREE char *rel = mem_printf("%s/snapshots/%s", repo->folder, commit);
-        bool goes = is_among(commit, commits, count);
+        bool goes = text_is_among(commit, commits, count);
         r = blobs_below(repo->cache, repo->folder, rel, 0, goes ? &going : &staying, err);
         if (r < 0 && r != ERR_IO && !goes && err)
             (void)err_prefix(err, "another revision has a link that cannot be followed");
     }
     for (size_t i = 0; i < going.count && r == 0; i++)
-        if (!is_among(going.paths[i], (const char *const *)staying.paths, staying.count) &&
-            !is_among(going.paths[i], (const char *const *)removal->paths, removal->count))
+        if (!text_is_among(going.paths[i], (const char *const *)staying.paths, staying.count) &&
+            !text_is_among(going.paths[i], (const char *const *)removal->paths, removal->count))
             add_removal(removal, going.paths[i]);
     removal->shared |= going.shared;
     hub_removal_release(&going);
@@ -688,7 +680,7 @@ int hub_removal_read(const char *cache, const char *repo_folder, const char *con
                                            : names_read(below, &snapshots, err);
     ret->repo = !keep_repo;
     for (size_t i = 0; i < snapshots.count; i++)
-        ret->repo &= is_among(snapshots.entries[i].name, commits, count);
+        ret->repo &= text_is_among(snapshots.entries[i].name, commits, count);
     if (r == 0)
         read_refs(&repo, refs, "", 0);
     add_refs(&repo, commits, count, ret);
@@ -702,7 +694,7 @@ int hub_removal_read(const char *cache, const char *repo_folder, const char *con
         size_t before = ret->count;
         r = add_tree(dir, repo_folder, 0, ret, err);
         for (size_t i = before; i < ret->count; i++) {
-            if (!is_among(ret->paths[i], (const char *const *)ret->paths, before))
+            if (!text_is_among(ret->paths[i], (const char *const *)ret->paths, before))
                 continue;
             free(ret->paths[i]);
             memmove(&ret->paths[i], &ret->paths[i + 1], (--ret->count - i) * sizeof *ret->paths);

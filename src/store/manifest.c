@@ -27,6 +27,15 @@ const char *manifest_state_name(enum manifest_state state)
     return state_names[state];
 }
 
+bool manifest_needs(const struct manifest *manifest, const struct hash128 *id)
+{
+    for (size_t i = 0; i < manifest->range_count && !hash128_is_zero(id); i++)
+        if (hash128_equal(&manifest->ranges[i].id, id) ||
+            hash128_equal(&manifest->ranges[i].base, id))
+            return true;
+    return false;
+}
+
 void manifest_release(struct manifest *manifest)
 {
     free(manifest->xattrs);

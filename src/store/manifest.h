@@ -82,6 +82,9 @@ struct manifest {
 
 void manifest_release(struct manifest *manifest);
 
+/* Whether one of its ranges is this content, or a delta against it. No range needs zero. */
+bool manifest_needs(const struct manifest *manifest, const struct hash128 *id);
+
 /* The bytes of the file: twice the same, a line with version and checksum and a JSON object. */
 void manifest_write(const struct manifest *manifest, struct buf *out);
 

@@ -231,21 +231,13 @@ int store_tidy(struct store *store, struct err *err)
     return r < 0 && r != ERR_REFUSED ? err_set(err, r, "%s", why.text) : 0;
 }
 
-static bool is_among(const char *fid, const char *const *fids, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(fids[i], fid) == 0)
-            return true;
-    return false;
-}
-
 /* Every id that manifests, but for these, refer to, and the base of every delta among them. */
 static void mark(const struct store *store, const char *const *without, size_t count,
                  struct map *ids)
 {
     for (size_t i = 0; i < store->manifest_count; i++) {
         const struct manifest *m = &store->manifests[i];
-        if (is_among(m->fid, without, count))
+        if (text_is_among(m->fid, without, count))
             continue;
         for (size_t k = 0; k < m->range_count; k++) {
             map_put(ids, &m->ranges[k].id, 1);

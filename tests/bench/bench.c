@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * make bench: speed and memory on generated models, as a table. Figures are for this machine and
- * this run; what matters are the ratios within it.
+ * make bench: speed and memory, as tables, which become docs/benchmarks.md. Figures are for this
+ * machine and this run; what matters are the ratios within it.
  */
-#include "tests/unit/helpers.h"
+#include "tests/bench/bench.h"
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -26,7 +26,7 @@ enum { MODELS = 1000, TENSORS = 300, GIB_WEIGHTS = 512 * 1024 * 1024 };
 static void row(const char *what, const char *format, double value, const char *goal)
 {
     AUTO_FREE char *text = mem_printf(format, value);
-    printf("| %-58s | %14s | %-26s |\n", what, text, goal);
+    printf("| %s | %s | %s |\n", what, text, goal);
     fflush(stdout);
 }
 
@@ -251,8 +251,14 @@ int main(void)
         cpu[strcspn(cpu, "\n")] = '\0';
     if (info)
         pclose(info);
-    printf("CPU: %s, %ld processors\n\n", cpu, sysconf(_SC_NPROCESSORS_ONLN));
-    printf("| %-58s | %14s | %-26s |\n| --- | ---: | --- |\n", "what", "measured", "goal");
+    printf("# Benchmarks\n\nWritten by `make bench SAMPLES=DIR`. CPU: %s, %ld processors.\n\n"
+           "## Codecs\n\nRatios are stored / raw of the whole fine-tune, with header, tables and "
+           "what has no base; `tare bench FINE --base BASE` prints them for any pair. Bounds are "
+           "entropies (src/delta/bound.h) of the tensors that have a base of the same type and "
+           "shape; no table is counted in them.\n\n",
+           cpu, sysconf(_SC_NPROCESSORS_ONLN));
+    bench_codecs(getenv("SAMPLES"));
+    printf("\n## The rest\n\n| what | measured | goal |\n| --- | ---: | --- |\n");
     bench_headers();
     bench_hash();
     bench_big();

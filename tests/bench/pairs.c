@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Pairs of models for measuring: pairs DIR MEGABYTES
- *
- * Writes DIR/base.safetensors, BF16 weights as training leaves them (normal, with a spread of
- * its own in each row), and fine-tunes of it that were moved by normal steps and rounded once:
- * DIR/bits-0.1 … bits-4, named by the bits that differ per weight, and DIR/same-99 and
- * same-99.9, named by the share that stayed the same. The width of the steps is found by halving.
- */
+/* Pairs of models for measuring. */
+#include "tests/bench/bench.h"
+
 #include "bits/floats.h"
 #include "tests/unit/helpers.h"
 
@@ -77,6 +72,11 @@ struct target {
     double bits, same; /* one of them */
 };
 
+static const struct target targets[] = {
+    {"bits-0.1", 0.1, 0}, {"bits-1", 1, 0},      {"bits-2", 2, 0},        {"bits-3", 3, 0},
+    {"bits-4", 4, 0},     {"same-99", 0, 0.990}, {"same-99.9", 0, 0.999},
+};
+
 /* The step that reaches the target, found on a quarter of a million weights. */
 static double find_step(const struct target *target, const uint16_t *base, uint16_t *fine)
 {
@@ -112,17 +112,19 @@ static FILE *begin(const char *dir, const char *name, int tensors)
     return file;
 }
 
-int main(int argc, char **argv)
+size_t pairs_count(void)
 {
-    static const struct target targets[] = {
-        {"bits-0.1", 0.1, 0}, {"bits-1", 1, 0},      {"bits-2", 2, 0},        {"bits-3", 3, 0},
-        {"bits-4", 4, 0},     {"same-99", 0, 0.990}, {"same-99.9", 0, 0.999},
-    };
-    if (argc != 3) {
-        fprintf(stderr, "usage: pairs DIR MEGABYTES\n");
-        return 2;
-    }
-    int tensors = MAX(atoi(argv[2]) / (2 * TENSOR >> 20), 1);
+    return COUNT_OF(targets);
+}
+
+const char *pairs_name(size_t i)
+{
+    return targets[i].name;
+}
+
+void pairs_write(const char *dir, unsigned megabytes)
+{
+    int tensors = MAX((int)megabytes / (2 * TENSOR >> 20), 1);
     AUTO_FREE uint16_t *base = mem_alloc(TENSOR * 2), *fine = mem_alloc(TENSOR * 2);
     double steps[COUNT_OF(targets)];
     FILE *files[COUNT_OF(targets) + 1];
@@ -130,9 +132,9 @@ int main(int argc, char **argv)
     for (size_t t = 0; t < COUNT_OF(targets); t++) {
         AUTO_FREE char *name = mem_printf("%s.safetensors", targets[t].name);
         steps[t] = find_step(&targets[t], base, fine);
-        files[t] = begin(argv[1], name, tensors);
+        files[t] = begin(dir, name, tensors);
     }
-    files[COUNT_OF(targets)] = begin(argv[1], "base.safetensors", tensors);
+    files[COUNT_OF(targets)] = begin(dir, "base.safetensors", tensors);
     for (int i = 0; i < tensors; i++) {
         fill_base(base, TENSOR, (unsigned)i + 1);
         assert_true(fwrite(base, 2, TENSOR, files[COUNT_OF(targets)]) == TENSOR);
@@ -143,5 +145,4 @@ int main(int argc, char **argv)
     }
     for (size_t t = 0; t <= COUNT_OF(targets); t++)
         assert_int_equal(fclose(files[t]), 0);
-    return 0;
 }

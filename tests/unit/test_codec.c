@@ -430,6 +430,9 @@ static void codec_decode__damaged_streams__fail_or_fill_exactly(void **state)
                 assert_true(decode(work, (enum codec)codec, &chunk, out, len - 1, back) < 0);
         }
     }
+    assert_int_equal(
+        codec_decode(work, CODEC_DELTA, DTYPE_U8, (uint8_t *)"\0\5", 2, out, 1, back, 1, NULL),
+        ERR_DAMAGED);
     assert_int_equal(codec_decode(work, (enum codec)99, DTYPE_U8, out, 1, NULL, 0, back, 1, NULL),
                      ERR_UNSUPPORTED);
     codec_work_free(work);

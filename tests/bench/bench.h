@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* The benchmarks: what bench.c runs. */
+#ifndef TARE_TESTS_BENCH_H
+#define TARE_TESTS_BENCH_H
+
+#include "tests/unit/helpers.h"
+
+/*
+ * Writes DIR/base.safetensors, BF16 weights as training leaves them (normal, with a spread of its
+ * own in each row, tensors of 32 MiB), and DIR/NAME.safetensors for each pairs_name: fine-tunes of
+ * it that were moved by normal steps and rounded once. bits-N: so many bits differ per weight;
+ * same-N: so many percent stayed the same. The width of the steps is found by halving.
+ */
+void pairs_write(const char *dir, unsigned megabytes);
+size_t pairs_count(void);
+const char *pairs_name(size_t i);
+
+/* Prints the tables of the codecs. samples: a folder with demo, tiny and real in it, or NULL. */
+void bench_codecs(const char *samples);
+
+#endif
