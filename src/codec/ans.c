@@ -98,26 +98,25 @@ static void put_word(struct ans_encoder *e, uint32_t x)
     e->at[1] = (uint8_t)(x >> 8);
 }
 
-/* Raw bits that belong to a round. */
-static unsigned part_of(unsigned width, unsigned round)
-{
-    unsigned skip = round ? ANS_RAW_FIRST + (round - 1) * ANS_RAW_ROUND : 0;
-    unsigned most = round ? ANS_RAW_ROUND : ANS_RAW_FIRST;
-    return width <= skip ? 0 : MIN(width - skip, most);
-}
-
+/* Raw bits that come before a round, and those that belong to it. */
 static unsigned skipped(unsigned round)
 {
     return round ? ANS_RAW_FIRST + (round - 1) * ANS_RAW_ROUND : 0;
 }
 
-/* The state shifted by a word, if pushing onto it would go beyond 32 bits. */
+static unsigned part_of(unsigned width, unsigned round)
+{
+    unsigned skip = skipped(round), most = round ? ANS_RAW_ROUND : ANS_RAW_FIRST;
+    return width <= skip ? 0 : MIN(width - skip, most);
+}
+
+/* The state, shifted by a word if it is full. Without a branch: the word is written anyway. */
 static uint32_t make_room(struct ans_encoder *e, uint32_t x, bool full)
 {
-    if (!full)
-        return x;
-    put_word(e, x);
-    return x >> 16;
+    e->at[-2] = (uint8_t)x;
+    e->at[-1] = (uint8_t)(x >> 8);
+    e->at -= 2 * full;
+    return x >> (16 * full);
 }
 
 static uint32_t push_raw(uint32_t x, uint32_t bits, unsigned width)
@@ -138,7 +137,12 @@ static void encode_block(struct ans_encoder *e, const uint8_t *symbols, const ui
                          const uint32_t *values, size_t n)
 {
     bool raw = values && e->raw;
-    for (unsigned round = raw ? ANS_RAW_ROUNDS : 0; round > 0; round--) {
+    unsigned widest = 0;
+    for (size_t i = 0; i < n && raw; i++)
+        widest = MAX(widest, ans_symbol_width(symbols[i]));
+    for (unsigned round = ANS_RAW_ROUNDS; round > 0; round--) {
+        if (widest <= skipped(round))
+            continue;
         for (size_t i = n; i-- > 0;) {
             unsigned width = part_of(ans_symbol_width(symbols[i]), round);
             uint32_t x = make_room(e, e->state[i], width && e->state[i] >> (32 - width));
@@ -233,48 +237,60 @@ int ans_decode_begin(struct ans *ans, size_t n, const uint8_t *src, size_t len)
     return 0;
 }
 
-/* A state below 2^16 takes the next word; past the end it stays, which ans_decode_end tells. */
-static uint32_t refill(struct ans_decoder *d, uint32_t x)
+/*
+ * A state below 2^16 takes the next word. near_end: there may be none; it stays as it is then,
+ * which ans_decode_end tells.
+ */
+SIMD_BODY uint32_t refill(const uint8_t **at, const uint8_t *end, uint32_t x, bool near_end)
 {
-    if (x >= ANS_LOW || d->end - d->at < 2)
+    if (near_end && (x >= ANS_LOW || end - *at < 2))
         return x;
-    x = x << 16 | (uint32_t)d->at[0] | (uint32_t)d->at[1] << 8;
-    d->at += 2;
-    return x;
+    bool low = x < ANS_LOW;
+    uint32_t y = x << 16 | (uint32_t)(*at)[0] | (uint32_t)(*at)[1] << 8;
+    *at += 2 * low;
+    return low ? y : x;
 }
 
-static void decode_block(struct ans_decoder *d, uint8_t *symbols, size_t n)
+SIMD_BODY uint32_t pull_symbol(uint32_t x, uint32_t entry)
 {
+    return ((entry >> 12 & 0xfff) + 1) * (x >> ANS_BITS) + (entry & 0xfff);
+}
+
+SIMD_BODY void decode_block(struct ans_decoder *d, uint8_t *symbols, size_t n, bool near_end)
+{
+    const uint8_t *at = d->at;
     for (size_t i = 0; i < n; i++) {
         uint32_t x = d->state[i], entry = d->table[x & (ANS_SCALE - 1)];
         symbols[i] = (uint8_t)(entry >> 24);
-        x = ((entry >> 12 & 0xfff) + 1) * (x >> ANS_BITS) + (entry & 0xfff);
-        d->state[i] = refill(d, x);
+        d->state[i] = refill(&at, d->end, pull_symbol(x, entry), near_end);
     }
+    d->at = at;
 }
 
 /* The same with classes, and numbers instead of symbols. */
-static void decode_number_block(struct ans_decoder *d, const uint8_t *classes, uint32_t *values,
-                                size_t n)
+SIMD_BODY void decode_number_block(struct ans_decoder *d, const uint8_t *classes, uint32_t *values,
+                                   size_t n, bool near_end)
 {
+    const uint8_t *at = d->at;
     unsigned widths[ANS_LANES], widest = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t x = d->state[i];
         uint32_t entry = d->table[(size_t)classes[i] << ANS_BITS | (x & (ANS_SCALE - 1))];
         unsigned symbol = entry >> 24, width = widths[i] = ans_symbol_width(symbol);
-        unsigned part = part_of(width, 0);
-        x = ((entry >> 12 & 0xfff) + 1) * (x >> ANS_BITS) + (entry & 0xfff);
+        unsigned part = MIN(width, (unsigned)ANS_RAW_FIRST);
+        x = pull_symbol(x, entry);
         values[i] = (symbol - (width << 2)) << width | (x & (((uint32_t)1 << part) - 1));
-        d->state[i] = refill(d, x >> part);
+        d->state[i] = refill(&at, d->end, x >> part, near_end);
         widest = MAX(widest, width);
     }
     for (unsigned round = 1; widest > skipped(round); round++) {
         for (size_t i = 0; i < n; i++) {
             unsigned part = part_of(widths[i], round);
             values[i] |= (d->state[i] & (((uint32_t)1 << part) - 1)) << skipped(round);
-            d->state[i] = refill(d, d->state[i] >> part);
+            d->state[i] = refill(&at, d->end, d->state[i] >> part, near_end);
         }
     }
+    d->at = at;
 }
 
 void ans_decode_symbols(struct ans *ans, uint8_t *symbols, size_t n)
@@ -288,8 +304,10 @@ void ans_decode_symbols(struct ans *ans, uint8_t *symbols, size_t n)
     else if (level == SIMD_AVX2)
         at = ans_decode_symbols_avx2(d, symbols, n);
 #endif
+    for (; at + d->lanes <= n && d->end - d->at >= ANS_MARGIN; at += d->lanes)
+        decode_block(d, symbols + at, d->lanes, false);
     for (; at < n; at += d->lanes)
-        decode_block(d, symbols + at, MIN(n - at, (size_t)d->lanes));
+        decode_block(d, symbols + at, MIN(n - at, (size_t)d->lanes), true);
 }
 
 void ans_decode_values(struct ans *ans, const uint8_t *classes, uint32_t *values, size_t n)
@@ -303,8 +321,10 @@ void ans_decode_values(struct ans *ans, const uint8_t *classes, uint32_t *values
     else if (level == SIMD_AVX2)
         at = ans_decode_values_avx2(d, classes, values, n);
 #endif
+    for (; at + d->lanes <= n && d->end - d->at >= ANS_MARGIN; at += d->lanes)
+        decode_number_block(d, classes + at, values + at, d->lanes, false);
     for (; at < n; at += d->lanes)
-        decode_number_block(d, classes + at, values + at, MIN(n - at, (size_t)d->lanes));
+        decode_number_block(d, classes + at, values + at, MIN(n - at, (size_t)d->lanes), true);
 }
 
 int ans_decode_end(const struct ans *ans)
