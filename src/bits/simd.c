@@ -27,12 +27,10 @@ bool simd_parse(const char *name, enum simd *ret)
 enum simd simd_best(void)
 {
 #ifdef SIMD_X86
-    bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
-              __builtin_cpu_supports("bmi") && __builtin_cpu_supports("fma") &&
-              __builtin_cpu_supports("popcnt");
-    bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    return v3 && v4 ? SIMD_AVX512 : v3 ? SIMD_AVX2 : SIMD_SCALAR;
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("popcnt");
+    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    return avx2 && avx512 ? SIMD_AVX512 : avx2 ? SIMD_AVX2 : SIMD_SCALAR;
 #else
     return SIMD_SCALAR;
 #endif

@@ -10,16 +10,15 @@
 
 enum simd {
     SIMD_SCALAR,
-    SIMD_AVX2,   /* x86-64-v3 */
-    SIMD_AVX512, /* x86-64-v4: F, BW, DQ, VL */
+    SIMD_AVX2,
+    SIMD_AVX512, /* F, BW, DQ, VL */
     SIMD_COUNT
 };
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define SIMD_X86 1
-#define SIMD_TARGET_AVX2 __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,fma")))
-#define SIMD_TARGET_AVX512                                                                         \
-    __attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt,fma,avx512f,avx512bw,avx512dq,avx512vl")))
+#define SIMD_TARGET_AVX2 __attribute__((target("avx2,popcnt")))
+#define SIMD_TARGET_AVX512 __attribute__((target("avx2,popcnt,avx512f,avx512bw,avx512dq,avx512vl")))
 #endif
 /* The body of a kernel, compiled anew into each path that calls it. */
 #define SIMD_BODY static inline __attribute__((always_inline))

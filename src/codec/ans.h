@@ -28,6 +28,8 @@ enum {
  * Numbers as symbols: a float of two mantissa bits. Below 8 the number itself, above it its
  * exponent and two bits below the first; what lies under those is raw.
  */
+enum { ANS_NUMBER_SYMBOLS = 124 };
+
 static inline unsigned ans_symbol_width(unsigned symbol)
 {
     return symbol < 8 ? 0 : (symbol >> 2) - 1;
@@ -59,8 +61,8 @@ void ans_model_fit(struct ans_model *model, unsigned classes, uint32_t counts[][
 void ans_model_add_pair(struct ans_model *model, uint32_t zeros, uint32_t ones);
 /* Writes it to dst (ANS_MODEL_MOST bytes there); the bytes written. */
 size_t ans_model_write(const struct ans_model *model, uint8_t *dst);
-/* Reads one with model->classes classes. Returns the bytes read, 0 for damage. */
-size_t ans_model_read(struct ans_model *model, const uint8_t *src, size_t len);
+/* Reads one with model->classes classes, symbols below most. The bytes read, 0 for damage. */
+size_t ans_model_read(struct ans_model *model, unsigned most, const uint8_t *src, size_t len);
 /* Whether raw bits follow any of its symbols. */
 bool ans_model_raw(const struct ans_model *model);
 
@@ -150,5 +152,6 @@ enum {
     ANS_ELEMENT_MOST = 6, /* bytes that an element takes at most: a word in each of three rounds */
     ANS_MARGIN = 256,     /* for the states, and for vectors that reach further */
 };
+_Static_assert(ANS_MARGIN >= ANS_LANES * ANS_ELEMENT_MOST + 64, "a block reads beyond its check");
 
 #endif

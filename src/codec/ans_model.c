@@ -80,12 +80,11 @@ static void finish(const uint8_t level[ANS_SYMBOLS], uint16_t freq[ANS_SYMBOLS])
             most = s;
     }
     /* What rounding left over goes to the largest; what it took too much comes from there. */
-    while (total > ANS_SCALE) {
-        for (int s = 0; s < ANS_SYMBOLS; s++)
+    for (; total > ANS_SCALE; total--, freq[most]--) {
+        most = 0;
+        for (int s = 1; s < ANS_SYMBOLS; s++)
             if (freq[s] > freq[most])
                 most = s;
-        freq[most]--;
-        total--;
     }
     freq[most] = (uint16_t)(freq[most] + ANS_SCALE - total);
 }
@@ -261,7 +260,7 @@ static bool get_class(struct ans_model *model, unsigned c, unsigned end, unsigne
     return occurs;
 }
 
-size_t ans_model_read(struct ans_model *model, const uint8_t *src, size_t len)
+size_t ans_model_read(struct ans_model *model, unsigned most, const uint8_t *src, size_t len)
 {
     struct bit_reader r = {.data = src, .len = len};
     unsigned first = model->first = bits_get(&r, COUNT_BITS), k = bits_get(&r, RICE_BITS);
@@ -270,8 +269,7 @@ size_t ans_model_read(struct ans_model *model, const uint8_t *src, size_t len)
     for (unsigned c = 0; c < model->classes; c++) {
         end =
             c ? end + unfold(bits_get_rice(&r, COUNT_RICE)) : (int64_t)bits_get(&r, COUNT_BITS) + 1;
-        if (end <= first || end > ANS_SYMBOLS || r.spent ||
-            !get_class(model, c, (unsigned)end, k, &r))
+        if (end <= first || end > most || r.spent || !get_class(model, c, (unsigned)end, k, &r))
             return 0;
     }
     return r.at;

@@ -162,7 +162,8 @@ static bool base_suits(enum codec codec, enum dtype dtype, const uint8_t *base, 
 size_t codec_encode(struct codec_work *work, enum codec codec, const struct codec_chunk *chunk,
                     uint8_t *dst)
 {
-    if (!codecs[codec].encode || !chunk->n || !codec_handles(codec, chunk->dtype) ||
+    if (!codecs[codec].encode || !chunk->n || chunk->n > UINT32_MAX ||
+        !codec_handles(codec, chunk->dtype) ||
         !base_suits(codec, chunk->dtype, chunk->base, chunk->base_n, chunk->n))
         return 0;
     size_t len = codecs[codec].encode(work, chunk, dst, codec_bound(chunk->n));

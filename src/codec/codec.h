@@ -3,8 +3,9 @@
  * Codecs: raw chunk <-> encoded chunk. A contract on buffers: no files, no threads, no printing.
  *
  * A chunk is a whole number of elements of one dtype: at most CODEC_CHUNK_BYTES in a store, up to
- * 4 GiB elsewhere. Encoding is deterministic. Decoders trust nothing: they check every length,
- * and fill exactly n bytes or fail.
+ * 4 GiB elsewhere. On one machine encoding is
+ * deterministic, whatever the vector path; another one may choose otherwise. Decoders trust
+ * nothing: they check every length, and fill exactly n bytes or fail.
  */
 #ifndef TARE_CODEC_CODEC_H
 #define TARE_CODEC_CODEC_H

@@ -177,7 +177,7 @@ int numbers_open(struct codec_work *work, size_t n, const uint8_t *src, size_t l
         return codec_damaged(err, "delta: the classes are damaged");
     *window = (struct window){src[0], src[1]};
     ans->model.classes = window->classes;
-    size_t head = ans_model_read(&ans->model, src + 2, len - 2);
+    size_t head = ans_model_read(&ans->model, ANS_NUMBER_SYMBOLS, src + 2, len - 2);
     return head && ans_decode_begin(ans, n, src + 2 + head, len - 2 - head) == 0
                ? 0
                : codec_damaged(err, "delta: a table is damaged");

@@ -118,7 +118,7 @@ static int decode_coded(struct codec_work *work, const uint8_t *src, size_t len,
 {
     struct ans *ans = &work->ans;
     ans->model.classes = 1;
-    size_t head = ans_model_read(&ans->model, src, len);
+    size_t head = ans_model_read(&ans->model, ANS_SYMBOLS, src, len);
     if (!head || ans_decode_begin(ans, n, src + head, len - head) < 0)
         return codec_damaged(err, "planes: a table is damaged");
     for (size_t at = 0; at < n; at += ANS_TILE)

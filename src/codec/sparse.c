@@ -354,7 +354,7 @@ static bool keep_flagged(struct codec_work *work, const struct census *census, s
                          const uint8_t *src, size_t len, struct lists *list)
 {
     size_t flags = 0, kept = 0;
-    for (size_t i = 0; i < found; i++) {
+    for (size_t i = 0; i < found && flags < census->flags; i++) {
         list->flag_classes[flags] = census->flag_class[list->exponents[i]];
         flags += census->telling[list->exponents[i]] == FLAGS;
     }

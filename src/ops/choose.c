@@ -8,11 +8,11 @@
 #include <string.h>
 
 enum {
-    WINDOWS = 4,
-    WINDOW_LEAST = 1024, /* elements of a float tensor */
-    WINDOW_MOST = 32 * 1024,
-    WINDOW_SHARE = 2048,         /* of the elements, for each window */
-    WINDOW_OTHERS = 1024 * 1024, /* bytes of everything else */
+    WINDOWS = 8,
+    WINDOW_LEAST = 512, /* elements of a float tensor */
+    WINDOW_MOST = 16 * 1024,
+    WINDOW_SHARE = 4096,        /* of the elements, for each window */
+    WINDOW_OTHERS = 512 * 1024, /* bytes of everything else */
     ENTRY_COST = 104
 };
 
@@ -121,33 +121,31 @@ static int read_base(struct chooser *chooser, const struct base_at *base, enum d
     return r;
 }
 
-/* Reads the windows, one behind the other: those that the base reaches come first. */
+/*
+ * Reads windows of the elements that have a base (of all, without one), one behind the other, so
+ * that a table counts once.
+ */
 static int read_windows(struct chooser *chooser, const struct bytes_at *raw, uint64_t elements,
                         const struct base_at *base, struct codec_chunk *chunk, struct err *err)
 {
     unsigned width = dtype_width(chunk->dtype);
     /* Weights look alike everywhere in a tensor; bytes of unknown files do not. */
+    uint64_t share = MAX(elements / WINDOW_SHARE, (uint64_t)WINDOW_LEAST);
     uint64_t most =
-        dtype_is_float(chunk->dtype)
-            ? MIN(MAX(elements / WINDOW_SHARE, (uint64_t)WINDOW_LEAST), (uint64_t)WINDOW_MOST)
-            : WINDOW_OTHERS / width;
+        dtype_is_float(chunk->dtype) ? MIN(share, (uint64_t)WINDOW_MOST) : WINDOW_OTHERS / width;
     unsigned windows = elements <= WINDOWS * most ? 1 : WINDOWS;
     uint64_t each = windows == 1 ? elements : most;
-    uint64_t reach = base ? base->bytes / dtype_width(base->dtype) : 0;
     int r = 0;
     for (unsigned i = 0; i < windows && r == 0; i++) {
         uint64_t at = windows == 1 ? 0 : (elements - each) / (windows - 1) * i;
-        size_t with_base = at < reach ? (size_t)MIN(reach - at, each) : 0;
         r = bytes_read(raw, at * width, chooser->raw + chunk->n, each * width, chooser->work, err);
-        if (r == 0 && with_base && chunk->base_n == chunk->n)
-            r = read_base(chooser, base, chunk->dtype, at, with_base, chooser->base + chunk->n,
-                          err);
-        if (chunk->base_n == chunk->n)
-            chunk->base_n += with_base * width;
+        if (r == 0 && base)
+            r = read_base(chooser, base, chunk->dtype, at, each, chooser->base + chunk->n, err);
         chunk->n += each * width;
     }
     chunk->raw = chooser->raw;
-    chunk->base = chunk->base_n ? chooser->base : NULL;
+    chunk->base = base ? chooser->base : NULL;
+    chunk->base_n = base ? chunk->n : 0;
     return r;
 }
 
@@ -156,16 +154,21 @@ int choose(struct chooser *chooser, enum dtype dtype, uint64_t bytes, const stru
 {
     struct tally tally = {0};
     struct codec_chunk chunk = {.dtype = dtype};
-    int r = read_windows(chooser, raw, bytes / dtype_width(dtype), base, &chunk, err);
+    uint64_t elements = bytes / dtype_width(dtype);
+    uint64_t common = base ? MIN(base->bytes / dtype_width(base->dtype), elements) : elements;
+    int r = read_windows(chooser, raw, common, base, &chunk, err);
     if (r < 0)
         return r;
     tally_windows(chooser, &chunk, &tally);
+    uint64_t with_base = common * dtype_width(dtype);
     uint64_t chunks = bytes / object_chunk_bytes(OBJECT_VERSION, dtype) + 1;
     uint64_t tables = ENTRY_COST + chunks * OBJECT_CHUNK_COST;
     ret->alone = best_of(&tally, false);
     ret->alone_bytes = scaled(&tally, ret->alone, bytes) + tables;
-    ret->delta = chunk.base ? best_of(&tally, true) : CODEC_RAW;
-    ret->delta_bytes = chunk.base ? scaled(&tally, ret->delta, bytes) + tables : UINT64_MAX;
+    ret->delta = base ? best_of(&tally, true) : CODEC_RAW;
+    ret->delta_bytes = base ? scaled(&tally, ret->delta, with_base) +
+                                  scaled(&tally, ret->alone, bytes - with_base) + tables
+                            : UINT64_MAX;
     enum codec used = ret->delta_bytes < ret->alone_bytes ? ret->delta : ret->alone;
     ret->seconds = tally.seconds[used] * (double)bytes / (double)MAX(tally.raw, (size_t)1);
     return 0;

@@ -3,6 +3,7 @@
 #include "ops/delete.h"
 
 #include "base/file.h"
+#include "base/map.h"
 #include "base/text.h"
 #include "model/names.h"
 #include "ops/guard.h"
@@ -279,31 +280,59 @@ static void plan_manifest(struct planner *p, const char *store, const struct man
     }
 }
 
+/* Of the content ids that go: that more than one has it, or a held file. */
+#define GOING_SEVERAL UINT64_MAX
+
+/* The contents of what goes. owner: its place among the stored ones of the plan. */
+static void add_going(struct map *going, const struct manifest *m, uint64_t owner)
+{
+    uint64_t other;
+    for (size_t i = 0; i < m->range_count; i++) {
+        const struct hash128 *id = &m->ranges[i].id;
+        bool several = map_get(going, id, &other) && other != owner;
+        map_put(going, id, several ? GOING_SEVERAL : owner);
+    }
+}
+
+/* What goes from this store, by content id: which manifest has it. */
+static void find_going(const struct planner *p, struct store *store, struct map *going)
+{
+    for (size_t s = 0; s < p->plan->stored_count; s++) {
+        const struct manifest *m = store_find(store, p->plan->stored[s].fid);
+        if (m)
+            add_going(going, m, (uint64_t)s);
+    }
+    for (size_t h = 0; h < store_held_count(store); h++)
+        if (is_planned(p, store_held(store, h)->path))
+            add_going(going, store_held(store, h), GOING_SEVERAL);
+}
+
+/* Whether a range is a delta against what goes with another file than the manifest's own. */
+static bool depends(const struct planner *p, const struct manifest *m, const struct map *going)
+{
+    uint64_t owner;
+    for (size_t i = 0; i < m->range_count; i++)
+        if (!hash128_is_zero(&m->ranges[i].base) && map_get(going, &m->ranges[i].base, &owner) &&
+            (owner == GOING_SEVERAL || strcmp(p->plan->stored[owner].fid, m->fid) != 0))
+            return true;
+    return false;
+}
+
 /* What stays in the store, or held, for models that are stored as differences from these. */
 static void note_dependants(struct planner *p, struct store *store)
 {
+    struct map going = {0};
+    find_going(p, store, &going);
     for (size_t i = 0; i < store_manifest_count(store); i++) {
         const struct manifest *m = store_manifest(store, i);
-        bool needs = false;
-        for (size_t k = 0; k < m->range_count && !needs; k++) {
-            const struct manifest_range *range = &m->ranges[k];
-            if (hash128_is_zero(&range->base))
-                continue;
-            for (size_t h = 0; h < store_held_count(store) && !needs; h++)
-                needs = is_planned(p, store_held(store, h)->path);
-            for (size_t s = 0; s < p->plan->stored_count && !needs; s++) {
-                const struct manifest *base = store_find(store, p->plan->stored[s].fid);
-                for (size_t n = 0; base && n < base->range_count && !needs; n++)
-                    needs = base != m && hash128_equal(&base->ranges[n].id, &range->base);
-            }
-        }
-        if (!needs || !names_others(p, m))
+        if (!depends(p, m, &going) || !names_others(p, m))
             continue;
         AUTO_FREE char *note =
             mem_printf("%s is stored as a difference from it: what that needs stays in the store",
                        m->view_count ? m->views[0].name : m->path);
         path_list_add(&p->plan->notes, note);
     }
+    map_release(&going);
 }
 
 static int plan_store(struct planner *p, const char *path, struct err *err)

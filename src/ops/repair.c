@@ -223,6 +223,7 @@ static int write_again(struct repair *repair, const struct manifest_range *range
                  content_open(repair->store, &range->base, &base, NULL) == 0 &&
                  transfer_decode(repair->transfer, base, -1, 0, NULL, NULL) == 0;
     struct object_entry entry = {.id = *id, .bytes = range->bytes, .dtype = range->dtype};
+    enum codec delta_codec = codec_handles(CODEC_DELTA, range->dtype) ? CODEC_DELTA : CODEC_BITX;
     delta = delta && codec_base_suits(content_dtype(base), range->dtype);
     if (delta) {
         entry.base = range->base;
@@ -232,7 +233,7 @@ static int write_again(struct repair *repair, const struct manifest_range *range
                                      offset,
                                      range->bytes,
                                      range->dtype,
-                                     delta                          ? CODEC_DELTA
+                                     delta                          ? delta_codec
                                      : dtype_is_float(range->dtype) ? CODEC_PLANES
                                                                     : CODEC_ZSTD,
                                      delta ? base : NULL,

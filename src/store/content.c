@@ -257,6 +257,8 @@ int content_read_base(const struct content *base, enum dtype base_dtype, enum dt
     uint64_t at = offset / to, there = base->bytes / from;
     size_t count = at < there ? (size_t)MIN(there - at, (uint64_t)(n / to)) : 0;
     *ret_n = count * to;
+    if (!count)
+        return 0;
     if (base_dtype == dtype)
         return content_read(base, offset, dst, *ret_n, work, err);
     for (size_t done = 0, part; done < count; done += part) {

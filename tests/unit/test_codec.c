@@ -42,9 +42,14 @@ static size_t round_trip(struct codec_work *work, enum codec codec, const struct
             continue;
         assert_true(len < chunk->n);
         assert_memory_equal(a, b, len);
+        /* With memory that nothing has used, too: what is too small shows there. */
+        struct codec_work *fresh = codec_work_new();
+        AUTO_FREE uint8_t *exact = mem_alloc(len);
+        memcpy(exact, a, len);
         memset(back, 0x55, chunk->n);
-        assert_int_equal(decode(work, codec, chunk, a, len, back), 0);
+        assert_int_equal(decode(fresh, codec, chunk, exact, len, back), 0);
         assert_memory_equal(back, chunk->raw, chunk->n);
+        codec_work_free(fresh);
     }
     return len;
 }
@@ -175,6 +180,37 @@ static void codec_encode__few_elements_differ__takes_little_more_than_their_entr
         size_t len = round_trip(work, CODEC_DELTA, &chunk);
         assert_true(len > 0 && (double)len * 8 < bound_bits(base, fine, N) * cases[c].most);
     }
+    codec_work_free(work);
+}
+
+/* A small step: near zero every weight changes, a little above some, above that hardly any. */
+static void fill_small_step(uint16_t *base, uint16_t *fine, size_t n)
+{
+    uint32_t random = 9;
+    test_weights(base, n, NULL, 5);
+    for (size_t i = 0; i < n; i++) {
+        unsigned exponent = base[i] >> 7 & 255, every = exponent < 113   ? 1
+                                                        : exponent < 115 ? 2
+                                                                         : 400;
+        bool changes = test_random(&random) % every == 0 || i == n - 1;
+        fine[i] = (uint16_t)(base[i] + (changes ? 1 + test_random(&random) % 3 : 0));
+    }
+    base[n - 1] |= 0x3f80; /* the last change is one of those with gaps */
+}
+
+static void codec_encode__small_step__is_near_its_entropy(void **state)
+{
+    (void)state;
+    enum { N = 1 << 18 };
+    struct codec_work *work = codec_work_new();
+    AUTO_FREE uint16_t *base = mem_alloc(N * 2), *fine = mem_alloc(N * 2);
+    fill_small_step(base, fine, N);
+    struct codec_chunk chunk = pair(DTYPE_BF16, fine, base, N * 2);
+    size_t len = round_trip(work, CODEC_DELTA, &chunk);
+    assert_true(len > 0 && (double)len * 8 < bound_bits(base, fine, N) * 1.06);
+    AUTO_FREE uint8_t *out = mem_alloc(codec_bound(N * 2));
+    codec_encode(work, CODEC_DELTA, &chunk, out);
+    assert_int_equal(out[0], 2); /* sparse */
     codec_work_free(work);
 }
 
@@ -315,33 +351,71 @@ static void codec_encode__noise__is_never_larger(void **state)
     codec_work_free(work);
 }
 
-static void codec_decode__streams_of_the_first_version__come_back(void **state)
+/* Chunks whose streams were written once and are kept: tests/data/NAME.bin. */
+enum { FROZEN = 30000 };
+struct frozen {
+    const char *name;
+    enum codec codec;
+    enum dtype dtype;
+    size_t count, base_count;
+};
+
+static const struct frozen frozen[] = {
+    {"planes-1-bf16", CODEC_PLANES_1, DTYPE_BF16, 3000, 0},
+    {"planes-1-f32", CODEC_PLANES_1, DTYPE_F32, 1500, 0},
+    {"planes-1-i32", CODEC_PLANES_1, DTYPE_I32, 1500, 0},
+    {"planes-bf16", CODEC_PLANES, DTYPE_BF16, 3000, 0},
+    {"planes-f32", CODEC_PLANES, DTYPE_F32, 1500, 0},
+    {"planes-i32", CODEC_PLANES, DTYPE_I32, 1500, 0},
+    {"delta-bf16", CODEC_DELTA, DTYPE_BF16, 10000, 10000},
+    {"delta-f32", CODEC_DELTA, DTYPE_F32, 1500, 1500},
+    {"delta-rows", CODEC_DELTA, DTYPE_BF16, 3000, 2000},
+    {"delta-view", CODEC_DELTA, DTYPE_F16, 6000, 6000},
+    {"delta-sparse", CODEC_DELTA, DTYPE_BF16, FROZEN, FROZEN},
+};
+
+static void fill_frozen(const struct frozen *f, uint8_t *raw, uint8_t *base)
+{
+    uint16_t w[FROZEN], v[FROZEN];
+    uint32_t random = 5;
+    test_weights(v, f->count, NULL, 41);
+    test_weights(w, f->count, f->base_count ? v : NULL, 42);
+    if (f->count == FROZEN)
+        fill_small_step(v, w, FROZEN);
+    float_convert(DTYPE_BF16, dtype_is_float(f->dtype) ? f->dtype : DTYPE_F32, (uint8_t *)w,
+                  f->count, raw);
+    float_convert(DTYPE_BF16, f->dtype, (uint8_t *)v, f->base_count, base);
+    for (uint32_t i = 0; i < f->count && f->dtype == DTYPE_F32; i++) {
+        ((uint32_t *)raw)[i] |= test_random(&random) & 0xffff;
+        ((uint32_t *)base)[i] |= i * 7;
+    }
+    for (uint32_t i = 0; i < f->count && f->dtype == DTYPE_I32; i++)
+        ((uint32_t *)raw)[i] = i % 7 * 1000;
+}
+
+/* FREEZE=1 writes those that are not there yet. */
+static void codec_decode__streams_that_were_written__come_back(void **state)
 {
     (void)state;
-    enum { N = 3000 };
     AUTO_FREE char *dir = mem_printf("%s/tests/data", getenv("srcdir") ? getenv("srcdir") : ".");
     struct codec_work *work = codec_work_new();
-    uint16_t w[N];
-    uint32_t f[N / 2], i32[N / 2], random = 5;
-    test_weights(w, N, NULL, 42);
-    for (uint32_t i = 0; i < N / 2; i++) {
-        f[i] = (uint32_t)w[i] << 16 | (test_random(&random) & 0xffff);
-        i32[i] = i % 7 * 1000;
-    }
-    const struct {
-        const char *name;
-        enum dtype dtype;
-        const void *raw;
-    } files[] = {{"planes-1-bf16.bin", DTYPE_BF16, w},
-                 {"planes-1-f32.bin", DTYPE_F32, f},
-                 {"planes-1-i32.bin", DTYPE_I32, i32}};
-    for (size_t k = 0; k < COUNT_OF(files); k++) {
-        AUTO_BUF struct buf stream = test_read(dir, files[k].name);
-        struct codec_chunk chunk = pair(files[k].dtype, files[k].raw, NULL, N * 2);
-        uint8_t back[N * 2];
-        assert_int_equal(
-            decode(work, CODEC_PLANES_1, &chunk, (uint8_t *)stream.data, stream.len, back), 0);
-        assert_memory_equal(back, files[k].raw, N * 2);
+    for (size_t k = 0; k < COUNT_OF(frozen); k++) {
+        const struct frozen *f = &frozen[k];
+        size_t width = dtype_width(f->dtype), n = f->count * width;
+        AUTO_FREE uint8_t *raw = mem_zalloc(n), *base = mem_zalloc(n), *back = mem_alloc(n);
+        AUTO_FREE char *name = mem_printf("%s.bin", f->name);
+        fill_frozen(f, raw, base);
+        struct codec_chunk chunk = {f->dtype, raw, f->base_count ? base : NULL, n,
+                                    f->base_count * width};
+        if (getenv("FREEZE") && !test_exists(dir, name)) {
+            AUTO_FREE uint8_t *out = mem_alloc(codec_bound(n));
+            test_write(dir, name, out, codec_encode(work, f->codec, &chunk, out));
+        }
+        AUTO_BUF struct buf stream = test_read(dir, name);
+        assert_true(stream.len > 0 && stream.len < n);
+        assert_int_equal(decode(work, f->codec, &chunk, (uint8_t *)stream.data, stream.len, back),
+                         0);
+        assert_memory_equal(back, raw, n);
     }
     codec_work_free(work);
 }
@@ -433,6 +507,14 @@ static void codec_decode__damaged_streams__fail_or_fill_exactly(void **state)
     assert_int_equal(
         codec_decode(work, CODEC_DELTA, DTYPE_U8, (uint8_t *)"\0\5", 2, out, 1, back, 1, NULL),
         ERR_DAMAGED);
+    /* One class of the symbols 254 and 255, which no number has. */
+    static const uint8_t beyond[8 + 8 * 4] = {
+        0x01, 0x00, 0x01, 0xfe, 0xfd, 0x9f, 0xb8, 0x03, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0,
+        0,    0,    1,    0,    0,    0,    1,    0,    0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0};
+    assert_int_equal(decode(work, CODEC_DELTA,
+                            &(struct codec_chunk){DTYPE_F32, NULL, (uint8_t *)base, N, N}, beyond,
+                            sizeof beyond, back),
+                     ERR_DAMAGED);
     assert_int_equal(codec_decode(work, (enum codec)99, DTYPE_U8, out, 1, NULL, 0, back, 1, NULL),
                      ERR_UNSUPPORTED);
     codec_work_free(work);
@@ -522,6 +604,7 @@ int main(void)
         cmocka_unit_test(codec_encode__fine_tune_with_its_base__delta_is_well_below_bitx),
         cmocka_unit_test(codec_encode__delta__is_near_its_entropy),
         cmocka_unit_test(codec_encode__few_elements_differ__takes_little_more_than_their_entropy),
+        cmocka_unit_test(codec_encode__small_step__is_near_its_entropy),
         cmocka_unit_test(codec_encode__base_equal_or_constant__costs_next_to_nothing),
         cmocka_unit_test(codec_encode__special_floats__come_back_to_the_bit),
         cmocka_unit_test(codec_encode__f32_that_holds_16_bits__is_as_small_as_16_bits),
@@ -529,7 +612,7 @@ int main(void)
         cmocka_unit_test(codec_encode__planes__are_near_the_entropy_of_the_exponent),
         cmocka_unit_test(codec_encode__base_unrelated__delta_is_as_small_as_planes),
         cmocka_unit_test(codec_encode__noise__is_never_larger),
-        cmocka_unit_test(codec_decode__streams_of_the_first_version__come_back),
+        cmocka_unit_test(codec_decode__streams_that_were_written__come_back),
         cmocka_unit_test(codec__examples_of_the_docs__are_these_bytes),
         cmocka_unit_test(codec_decode__wrong_base__does_not_give_the_bytes),
         cmocka_unit_test(codec_decode__damaged_streams__fail_or_fill_exactly),

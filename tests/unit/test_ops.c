@@ -205,7 +205,7 @@ static void compress__whole_family__comes_back_identical(void **state)
 /* A tensor of many rows and a small one, "w" and "s", in a type; moved from those of seed 1. */
 static struct buf typed_model(enum dtype dtype, size_t rows, uint32_t seed)
 {
-    enum { COLUMNS = 100, SMALL = 3000, MOST = 900 * COLUMNS };
+    enum { COLUMNS = 100, SMALL = 3000, MOST = 30000 * COLUMNS };
     size_t big = rows * COLUMNS, width = dtype_width(dtype);
     uint32_t random = seed;
     AUTO_FREE uint16_t *base = mem_alloc((MOST + SMALL) * 2), *w = mem_alloc((MOST + SMALL) * 2);
@@ -242,11 +242,13 @@ static void compress__base_of_another_type_or_with_other_rows__is_used(void **st
     static const struct {
         enum dtype dtype;
         size_t rows;
-    } cases[] = {{DTYPE_F32, 700}, {DTYPE_F16, 700}, {DTYPE_BF16, 720}, {DTYPE_F32, 650}};
+    } cases[] = {{DTYPE_F32, 700}, {DTYPE_F16, 700},    {DTYPE_BF16, 720},
+                 {DTYPE_F32, 650}, {DTYPE_BF16, 30000}, {DTYPE_F32, 16000}};
+    /* The last ones: chunks that the base does not reach. */
     for (size_t c = 0; c < COUNT_OF(cases); c++) {
         struct place p;
         setup(&p);
-        AUTO_BUF struct buf base = typed_model(DTYPE_BF16, 700, 0);
+        AUTO_BUF struct buf base = typed_model(DTYPE_BF16, c < 4 ? 700 : 12000, 0);
         AUTO_BUF struct buf fine = typed_model(cases[c].dtype, cases[c].rows, 9);
         free(test_hub_model(p.hub, "acme--base", &base, NULL));
         free(test_hub_model(p.hub, "acme--fine", &fine, "---\nbase_model: acme/base\n---\n"));
