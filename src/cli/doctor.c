@@ -121,15 +121,15 @@ static void print_bench(const struct bench_report *report)
 {
     unsigned threads = report->count ? report->results[0].threads : 1;
     const struct bound *bound = &report->bound;
-    printf("%-7s %14s %14s %7s %7s %15s %15s\n", "", "", "", "", "", "encode GB/s", "decode GB/s");
-    printf("%-7s %14s %14s %7s %7s %8s %6u %8s %6u\n", "CODEC", "RAW", "STORED", "RATIO", "BOUND",
-           "1 thread", threads, "1 thread", threads);
+    printf("%-6s %11s %11s %7s %7s %15s %15s\n", "", "", "", "", "", "encode GB/s", "decode GB/s");
+    printf("%-6s %11s %11s %7s %7s %8s %2u thr %8s %2u thr\n", "CODEC", "RAW", "STORED", "RATIO",
+           "BOUND", "1 thr", threads, "1 thr", threads);
     for (size_t i = 0; i < report->count; i++) {
         const struct bench_result *result = &report->results[i];
         char text[16] = "";
         if (bound_of(bound, result->codec) > 0)
             snprintf(text, sizeof text, "%.4f", bound_of(bound, result->codec));
-        printf("%-7s %14llu %14llu %7.4f %7s %8.2f %6.2f %8.2f %6.2f\n", codec_name(result->codec),
+        printf("%-6s %11llu %11llu %7.4f %7s %8.2f %6.2f %8.2f %6.2f\n", codec_name(result->codec),
                (unsigned long long)result->raw, (unsigned long long)result->stored,
                (double)result->stored / (double)result->raw, text, result->one.encode,
                result->all.encode, result->one.decode, result->all.decode);

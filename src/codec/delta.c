@@ -76,17 +76,8 @@ static bool is_sparse(struct codec_work *work, double dense, size_t n, size_t sa
 /* About the bits that the elements take without a base: sampled exponents, the rest as it is. */
 static double alone_cost(const struct pairs *p)
 {
-    enum { RUNS = 8, RUN = 512 };
-    uint32_t counts[EXPONENTS] = {0};
-    uint8_t exponents[RUN];
-    size_t width = dtype_width(p->dtype), sampled = 0, step = MAX(p->n / RUNS, (size_t)RUN);
-    for (size_t at = 0; at < p->n; at += step) {
-        size_t n = MIN(p->n - at, (size_t)RUN);
-        ordered_exponents(p->dtype, p->raw + at * width, n, exponents);
-        for (size_t i = 0; i < n; i++)
-            counts[exponents[i]]++;
-        sampled += n;
-    }
+    uint32_t counts[EXPONENTS];
+    size_t sampled = numbers_sample(p, p->raw, counts);
     double each = (double)ans_entropy(counts) / 65536 / (double)sampled;
     return (double)p->n * (each + float_fields(p->dtype).mantissa + 1);
 }

@@ -41,23 +41,30 @@ static void fill(const struct pairs *p, size_t at, size_t n, struct window windo
 
 /* ---- the classes of a chunk ---- */
 
-/* Sixteen exponents up to the highest that at least one of 256 sampled elements reaches. */
-static struct window widest_window(const struct pairs *p)
+size_t numbers_sample(const struct pairs *p, const uint8_t *elements, uint32_t counts[EXPONENTS])
 {
-    uint32_t counts[EXPONENTS] = {0};
     uint8_t exponents[SAMPLE_RUN];
-    size_t width = dtype_width(p->dtype), step = p->n / SAMPLE_RUNS, total = 0, above = 0;
-    unsigned top = EXPONENTS - 1;
+    size_t width = dtype_width(p->dtype), step = p->n / SAMPLE_RUNS, total = 0;
+    memset(counts, 0, EXPONENTS * sizeof *counts);
     for (size_t at = 0; at < p->n; at += MAX(step, (size_t)SAMPLE_RUN)) {
         size_t n = MIN(p->n - at, (size_t)SAMPLE_RUN);
         if (p->values)
             memcpy(exponents, p->exponents + at, n);
         else
-            ordered_exponents(p->dtype, p->base + at * width, n, exponents);
+            ordered_exponents(p->dtype, elements + at * width, n, exponents);
         for (size_t i = 0; i < n; i++)
             counts[exponents[i]]++;
         total += n;
     }
+    return total;
+}
+
+/* Sixteen exponents up to the highest that at least one of 256 sampled elements reaches. */
+static struct window widest_window(const struct pairs *p)
+{
+    uint32_t counts[EXPONENTS];
+    size_t total = numbers_sample(p, p->base, counts), above = 0;
+    unsigned top = EXPONENTS - 1;
     while (top > 0 && (above += counts[top]) * 256 < total)
         top--;
     unsigned low = top >= ANS_CLASSES ? top - (ANS_CLASSES - 1) : 0;

@@ -27,6 +27,9 @@ struct window {
 /* Classes of n ≤ ANS_TILE elements by their exponents. */
 void classes_of(const uint8_t *exponents, size_t n, struct window window, uint8_t *classes);
 
+/* Counts the exponents of a sample of elements: p->raw or p->base. How many it took. */
+size_t numbers_sample(const struct pairs *p, const uint8_t *elements, uint32_t counts[EXPONENTS]);
+
 /* Counts the symbols of the pairs into work->counts, by class, and fits work->ans.model. */
 struct window numbers_fit(struct codec_work *work, const struct pairs *p);
 /* What n counted numbers take with the model that was fitted to them: bits, with the states. */
