@@ -238,7 +238,8 @@ static int explore_demo(struct arguments *arguments)
     AUTO_FREE char *catalog = file_join(folder, "catalog.db");
     arguments->options.store = store;
     arguments->options.catalog = catalog;
-    setenv("HF_HUB_CACHE", hub, 1); /* the real one stays out of it */
+    setenv("HF_HUB_CACHE", hub, 1); /* the real ones stay out of it */
+    setenv("XDG_DATA_HOME", folder, 1);
     arguments->paths[0] = hub;
     arguments->count = 1;
     int status = 1;

@@ -245,6 +245,7 @@ static void bench_big(void)
 int main(void)
 {
     setlocale(LC_ALL, "C.UTF-8");
+    char *home = test_home();
     char cpu[256] = "?";
     FILE *info = popen("sed -n 's/^model name.*: //p' /proc/cpuinfo | head -1", "r");
     if (info && fgets(cpu, sizeof cpu, info))
@@ -262,5 +263,6 @@ int main(void)
     bench_headers();
     bench_hash();
     bench_big();
+    test_remove(home);
     return 0;
 }

@@ -10,3 +10,5 @@ TMPDIR=$dir HOME=$dir XDG_CACHE_HOME= XDG_DATA_HOME= "$TARE" --demo </dev/null >
 grep -q 'every one is identical' "$dir/out"
 grep -q 'compressed demo/quill-1m-code' "$dir/out"
 [ -z "$(find "$dir" -name 'tare-demo-*')" ]
+# Nothing of it is remembered in the home.
+[ "$(ls -A "$dir")" = out ] || { ls -A "$dir"; exit 1; }

@@ -350,5 +350,8 @@ int main(void)
         cmocka_unit_test(bindings__no_key_means_two_things_in_one_place),
     };
     setlocale(LC_ALL, "C.UTF-8");
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    char *home = test_home();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    test_remove(home);
+    return failed;
 }

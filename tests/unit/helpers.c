@@ -21,6 +21,17 @@ char *test_folder(void)
     return real;
 }
 
+char *test_home(void)
+{
+    static const char *const others[] = {"XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME",
+                                         "HF_HOME",         "HF_HUB_CACHE",   "SUDO_UID"};
+    char *home = test_folder();
+    setenv("HOME", home, 1);
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        unsetenv(others[i]);
+    return home;
+}
+
 void test_remove(char *folder)
 {
     assert_int_equal(demo_remove(folder, NULL), 0);

@@ -14,6 +14,8 @@
 
 /* A new folder below $TMPDIR; free the name. */
 char *test_folder(void);
+/* The same as a home, so that nothing is read from or written to the user's own. */
+char *test_home(void);
 /* Removes it with all that is below, and frees the name. */
 void test_remove(char *folder);
 /* dir/name, with folders on the way made: free it. */

@@ -1357,5 +1357,8 @@ int main(void)
         cmocka_unit_test(bench__fine_tune_with_base__lists_all_codecs),
         cmocka_unit_test(library_find__endings_and_ids__mean_one_model),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    char *home = test_home();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    test_remove(home);
+    return failed;
 }
