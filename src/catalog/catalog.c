@@ -45,6 +45,12 @@ enum statement {
     FILES_UNSKETCHED,
     FILE_LAYOUT,
     TENSOR_LIST,
+    TENSOR_SKETCHES,
+    PROFILE_PUT,
+    PROFILE_FIND,
+    EDGES_DROP,
+    EDGE_PUT,
+    LOAD_EDGES,
     MODEL_STAMP,
     MODEL_PUT,
     MODEL_FILES_DROP,
@@ -124,6 +130,14 @@ static const char *const statements[STATEMENT_COUNT] = {
     [FILE_LAYOUT] = "SELECT format, header, size, flags, tensors FROM files WHERE row = ?1",
     [TENSOR_LIST] = "SELECT name, dtype, shape, offset, bytes, id FROM tensors WHERE file = ?1"
                     " ORDER BY idx",
+    [TENSOR_SKETCHES] = "SELECT sketch FROM tensors WHERE file = ?1 ORDER BY idx",
+    [PROFILE_PUT] = "UPDATE models SET architecture = ?2, profile = ?3, profile_key = ?4"
+                    " WHERE row = ?1",
+    [PROFILE_FIND] = "SELECT architecture, profile FROM models WHERE row = ?1"
+                     " AND profile_key = ?2",
+    [EDGES_DROP] = "DELETE FROM edges",
+    [EDGE_PUT] = "INSERT INTO edges VALUES(?1, ?2, ?3, ?4, ?5)",
+    [LOAD_EDGES] = "SELECT model, parent, second, distance, kin FROM edges ORDER BY model",
     [MODEL_STAMP] = "SELECT stamp FROM models WHERE id = ?1",
     [MODEL_PUT] = "INSERT INTO models(id, name, source, root, path, revision, run, flags, stamp)"
                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
@@ -924,6 +938,70 @@ int catalog_tensors(struct catalog *catalog, int64_t row, struct catalog_tensors
     return r;
 }
 
+int catalog_tensor_sketches(struct catalog *catalog, int64_t row, size_t each, struct buf *ret,
+                            struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, TENSOR_SKETCHES);
+    bool whole = true;
+    int r;
+    if (st)
+        sqlite3_bind_int64(st, 1, row);
+    while ((r = step(catalog, st, err)) > 0) {
+        whole &= (size_t)sqlite3_column_bytes(st, 0) == each;
+        if (whole)
+            buf_add(ret, sqlite3_column_blob(st, 0), each);
+    }
+    return r < 0 || whole ? r : err_set(err, ERR_NOTFOUND, "not every tensor has a sketch");
+}
+
+int catalog_put_profile(struct catalog *catalog, int64_t model,
+                        const struct catalog_profile *profile, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, PROFILE_PUT);
+    if (st) {
+        sqlite3_bind_int64(st, 1, model);
+        bind_hash(st, 2, &profile->architecture);
+        bind_bytes(st, 3, profile->bytes, profile->count);
+        bind_hash(st, 4, &profile->key);
+    }
+    return run(catalog, st, err);
+}
+
+int catalog_find_profile(struct catalog *catalog, int64_t model, struct catalog_profile *profile,
+                         struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, PROFILE_FIND);
+    if (st) {
+        sqlite3_bind_int64(st, 1, model);
+        bind_hash(st, 2, &profile->key);
+    }
+    int r = step(catalog, st, err);
+    if (r <= 0)
+        return r < 0 ? r : err_set(err, ERR_NOTFOUND, "the profile is not in the catalog");
+    column_bytes(st, 0, &profile->architecture, sizeof profile->architecture);
+    column_bytes(st, 1, profile->bytes, profile->count);
+    sqlite3_reset(st);
+    return 0;
+}
+
+int catalog_put_edges(struct catalog *catalog, const struct catalog_edge *edges, size_t count,
+                      struct err *err)
+{
+    int r = run(catalog, statement(catalog, EDGES_DROP), err);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        sqlite3_stmt *st = statement(catalog, EDGE_PUT);
+        if (st) {
+            sqlite3_bind_int64(st, 1, edges[i].model);
+            sqlite3_bind_int64(st, 2, edges[i].parent);
+            sqlite3_bind_int64(st, 3, edges[i].second);
+            sqlite3_bind_double(st, 4, edges[i].distance);
+            sqlite3_bind_int64(st, 5, edges[i].kin);
+        }
+        r = run(catalog, st, err);
+    }
+    return r;
+}
+
 void catalog_tensors_release(struct catalog_tensors *tensors)
 {
     layout_release(&tensors->layout);
@@ -1162,7 +1240,8 @@ static int load_models(struct catalog *catalog, struct library *library, const c
         if (!in_scope(root, path, scope))
             continue;
         struct lib_model *model = ARRAY_ADD(library->models, library->model_count, cap);
-        *ARRAY_ADD(map->rows, map->count, map->cap) = sqlite3_column_int64(st, 0);
+        model->row = sqlite3_column_int64(st, 0);
+        *ARRAY_ADD(map->rows, map->count, map->cap) = model->row;
         snprintf(model->id, sizeof model->id, "%s", (const char *)sqlite3_column_text(st, 1));
         model->name = or_empty(column_name(arena, st, 2));
         model->source = or_empty(column_name(arena, st, 3));
@@ -1242,6 +1321,26 @@ static int load_claims(struct catalog *catalog, struct library *library,
     return r;
 }
 
+/* Edges whose ends are both here; library_finish takes the others from the claims. */
+static int load_edges(struct catalog *catalog, struct library *library,
+                      const struct row_map *models, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, LOAD_EDGES);
+    int r;
+    while ((r = step(catalog, st, err)) > 0) {
+        int model = map_find(models, sqlite3_column_int64(st, 0));
+        int64_t parent = sqlite3_column_int64(st, 1);
+        int at = parent ? map_find(models, parent) : NO_MODEL;
+        if (model < 0 || (parent && at < 0))
+            continue;
+        library->models[model].base = at;
+        library->models[model].second = map_find(models, sqlite3_column_int64(st, 2));
+        library->models[model].distance = sqlite3_column_double(st, 3);
+        library->models[model].kin = (unsigned)sqlite3_column_int(st, 4) | KIN_KNOWN;
+    }
+    return r;
+}
+
 struct root_list {
     struct library *library;
     size_t cap;
@@ -1271,6 +1370,8 @@ int catalog_load(struct catalog *catalog, const char *const scope[], struct libr
         r = load_model_files(catalog, library, &models, &files, err);
     if (r == 0)
         r = load_claims(catalog, library, &models, err);
+    if (r == 0)
+        r = load_edges(catalog, library, &models, err);
     if (r == 0)
         r = catalog_roots(catalog, add_root, &roots, err);
     (void)execute(catalog, "COMMIT", NULL);

@@ -131,6 +131,36 @@ int catalog_tensors(struct catalog *catalog, int64_t row, struct catalog_tensors
                     struct err *err);
 void catalog_tensors_release(struct catalog_tensors *tensors);
 
+/*
+ * Appends the sketches of a file's tensors, each bytes long, in their order. ERR_NOTFOUND where one
+ * was not taken.
+ */
+int catalog_tensor_sketches(struct catalog *catalog, int64_t row, size_t each, struct buf *ret,
+                            struct err *err);
+
+/* The profile of a model (delta/profile.h), as it was when its files were as key says. */
+struct catalog_profile {
+    struct hash128 key, architecture;
+    uint8_t *bytes; /* the caller's */
+    size_t count;
+};
+int catalog_put_profile(struct catalog *catalog, int64_t model,
+                        const struct catalog_profile *profile, struct err *err);
+/* Fills architecture and bytes for profile->key. ERR_NOTFOUND. */
+int catalog_find_profile(struct catalog *catalog, int64_t model, struct catalog_profile *profile,
+                         struct err *err);
+
+/* Who descends from whom; parent, and second of a merge, 0: nobody. kin: enum kin of
+ * model/library.h. */
+struct catalog_edge {
+    int64_t model, parent, second;
+    double distance;
+    unsigned kin;
+};
+/* Instead of all that were there. */
+int catalog_put_edges(struct catalog *catalog, const struct catalog_edge *edges, size_t count,
+                      struct err *err);
+
 /* A model as the catalog keeps it. */
 struct catalog_model {
     const char *id, *name, *source, *root, *path, *revision, *run;

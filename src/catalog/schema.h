@@ -28,6 +28,12 @@ static const char *const schema_steps[] = {
     /* Work that was asked for and is not done: what as JSON, and the process that does it. */
     "CREATE TABLE jobs(id INTEGER PRIMARY KEY, what TEXT, pid INTEGER, born INTEGER,"
     " added INTEGER);",
+    /* Families: by what models of one architecture are compared, and what came of it. */
+    "ALTER TABLE models ADD COLUMN architecture BLOB;"
+    "ALTER TABLE models ADD COLUMN profile BLOB;"
+    "ALTER TABLE models ADD COLUMN profile_key BLOB;"
+    "CREATE TABLE edges(model INTEGER PRIMARY KEY, parent INTEGER, second INTEGER,"
+    " distance REAL, kin INTEGER);",
 };
 
 #endif

@@ -23,6 +23,8 @@ const struct command cli_commands[] = {
     {"list", "[--sort KEY] [--filter TEXT]", "models, what they weigh and what they would free",
      OPT_SORT | OPT_FILTER, 0, 0, cli_list, false},
     {"show", "MODEL", "files, tensors, lineage and state of one model", 0, 1, 1, cli_show, false},
+    {"tree", "", "families: who descends from whom, and how that is known", 0, 0, 0, cli_tree,
+     false},
     {"plan", "MODEL... | --all", "what compress would do, and give",
      COMPRESS_OPTIONS | OPT_ALL | OPT_KEEP, 0, SIZE_MAX, cli_plan, false},
     {"compress", "MODEL... | --all [--yes] [--keep] [--base MODEL] [--include-base] [--live]",

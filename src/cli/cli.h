@@ -97,6 +97,7 @@ int cli_done(struct cli *cli, struct done_report *report, const char *verb, int 
 int cli_scan(struct cli *cli);
 int cli_list(struct cli *cli);
 int cli_show(struct cli *cli);
+int cli_tree(struct cli *cli);
 int cli_plan(struct cli *cli);
 int cli_compress(struct cli *cli);
 int cli_decompress(struct cli *cli);

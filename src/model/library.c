@@ -160,16 +160,45 @@ int library_target(const struct library *library, const char *target, int self)
     return endings == 1 ? ending : NO_MODEL;
 }
 
+int library_declared(const struct library *library, int model)
+{
+    const struct lib_model *m = &library->models[model];
+    for (size_t c = 0; c < m->claim_count; c++) {
+        int target = library_target(library, m->claims[c].target, model);
+        if (target != NO_MODEL)
+            return target;
+    }
+    return NO_MODEL;
+}
+
+/* Claims may go round in circles: the first one of a circle has no base then. */
+static void cut_circles(struct library *library)
+{
+    for (size_t i = 0; i < library->model_count; i++) {
+        int at = library->models[i].base;
+        for (size_t steps = 0; at != NO_MODEL && at != (int)i && steps < library->model_count;
+             steps++)
+            at = library->models[at].base;
+        if (at == (int)i)
+            library->models[i].base = NO_MODEL;
+    }
+}
+
 static void find_bases(struct library *library)
 {
     for (size_t i = 0; i < library->model_count; i++) {
         struct lib_model *model = &library->models[i];
-        model->base = NO_MODEL;
-        for (size_t c = 0; c < model->claim_count && model->base == NO_MODEL; c++)
-            model->base = library_target(library, model->claims[c].target, (int)i);
-        if (model->base != NO_MODEL)
-            library->models[model->base].flags |= MODEL_BASE;
+        if (!(model->kin & KIN_KNOWN)) {
+            model->base = library_declared(library, (int)i);
+            model->second = NO_MODEL;
+            model->distance = -1;
+            model->kin = model->base != NO_MODEL ? KIN_CLAIMED : 0;
+        }
     }
+    cut_circles(library);
+    for (size_t i = 0; i < library->model_count; i++)
+        if (library->models[i].base != NO_MODEL)
+            library->models[library->models[i].base].flags |= MODEL_BASE;
 }
 
 void library_finish(struct library *library)

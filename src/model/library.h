@@ -72,7 +72,16 @@ enum {
 
 enum { MODEL_ID = 17, NO_MODEL = -1 };
 
+/* How the base of a model is known. */
+enum kin {
+    KIN_KNOWN = 1,   /* it was looked for in the bits, too */
+    KIN_CLAIMED = 2, /* it is the one that is declared */
+    KIN_BITS = 4,    /* the bits say so, or agree */
+    KIN_DENIED = 8,  /* the declared one is not related by its bits */
+};
+
 struct lib_model {
+    int64_t row;       /* in the catalog */
     char id[MODEL_ID]; /* 16 hex digits, from source, root, name and revision */
     const char *name, *root, *path, *revision, *run;
     const char *source;            /* "hf", "dir" */
@@ -91,7 +100,10 @@ struct lib_model {
     bool frees_known;
     bool hashed; /* every file of it is */
     enum model_state state;
-    int base;          /* index of the declared base, NO_MODEL */
+    int base;          /* index of what it descends from, NO_MODEL */
+    int second;        /* of a merge that the bits show: the other parent, NO_MODEL */
+    double distance;   /* bits of 16 in which it differs from that; < 0: not known */
+    unsigned kin;      /* KIN_… */
     const char *error; /* the first error of its files, or NULL */
 };
 
@@ -120,6 +132,8 @@ void library_finish(struct library *library);
  */
 size_t library_find(const struct library *library, const char *text, int *indices, size_t max);
 
+/* The model that its claims name as its base, or NO_MODEL. */
+int library_declared(const struct library *library, int model);
 /* The model that a claim's target means, or NO_MODEL. self is left out. */
 int library_target(const struct library *library, const char *target, int self);
 

@@ -385,10 +385,10 @@ static int decide(struct planner *p, struct plan_file *file, struct plan_range *
         map_put(&p->seen, &range->id, 1);
         return 0;
     }
-    int r = has ? candidate_bytes(p, file, &base, &base_at, &content, err) : 0;
-    if (r == 0)
-        r = choose(p->chooser, range->dtype, range->bytes, &raw, has ? &base_at : NULL, &choice,
-                   err);
+    /* A base that cannot be read is none. */
+    has = has && candidate_bytes(p, file, &base, &base_at, &content, NULL) == 0;
+    int r =
+        choose(p->chooser, range->dtype, range->bytes, &raw, has ? &base_at : NULL, &choice, err);
     content_free(content);
     if (r < 0)
         return r;

@@ -12,6 +12,7 @@
 #include "lineage/lineage.h"
 #include "model/names.h"
 #include "ops/config.h"
+#include "ops/families.h"
 #include "ops/index.h"
 #include "ops/stored.h"
 #include "sources/sources.h"
@@ -708,6 +709,8 @@ int ops_scan(struct ops *ops, const struct scan_request *request, struct progres
     if (r == 0 && !request->headers_only) {
         be_polite();
         r = analyse(&scan, library, err);
+        if (r == 0)
+            r = ops_families(ops, progress, err);
     }
     if (r == 0)
         report_library(library, ret);

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The profile of a model: 4096 elements at positions that depend on names and shapes alone, rounded
+ * to BF16. It is put together from the sketches of the tensors (delta/sketch.h), so that models of
+ * one architecture compare without being read again, however they are cut into files.
+ */
+#ifndef TARE_DELTA_PROFILE_H
+#define TARE_DELTA_PROFILE_H
+
+#include "base/hash.h"
+#include "delta/sketch.h"
+
+enum { PROFILE_BYTES = SKETCH_MODEL };
+
+/* Tensors whose type is one of dtype_is_float, each with its sketch of SKETCH_TENSOR bytes. */
+struct profile_tensor {
+    const struct tensor *tensor;
+    const uint8_t *sketch;
+};
+
+/*
+ * Fills profile, and architecture with a hash of names and shapes. Sorts the tensors by name.
+ * Zero where there are none.
+ */
+void profile_build(struct profile_tensor *tensors, size_t count, uint8_t profile[PROFILE_BYTES],
+                   struct hash128 *architecture);
+
+/*
+ * Of the elements that differ between base and elder, by three steps or more in the order of
+ * floats, the share in which the younger one is nearer to the elder. A descendant of the elder
+ * keeps nearly all of its changes; a sibling does not. 0 where hardly anything differs.
+ */
+double profile_kept(const uint8_t base[PROFILE_BYTES], const uint8_t elder[PROFILE_BYTES],
+                    const uint8_t younger[PROFILE_BYTES]);
+
+/*
+ * How far a model is from a straight line between two others: what is left of the squares of its
+ * differences from a when the best mixture of a and b is taken away; 1 where that lies outside.
+ */
+double profile_off_line(const uint8_t model[PROFILE_BYTES], const uint8_t a[PROFILE_BYTES],
+                        const uint8_t b[PROFILE_BYTES]);
+
+/* Bit distance: how many of the 16 bits of an element differ, on average. */
+double profile_distance(const uint8_t a[PROFILE_BYTES], const uint8_t b[PROFILE_BYTES]);
+
+#endif

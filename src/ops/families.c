@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* Families: profiles of what is indexed, the forest of src/family, edges in the catalog. */
+#include "ops/families.h"
+
+#include "catalog/catalog.h"
+#include "delta/profile.h"
+#include "family/family.h"
+
+#include <string.h>
+
+/* By what a profile is known to be of these files still. */
+static struct hash128 profile_key(const struct library *library, const struct lib_model *model)
+{
+    AUTO_BUF struct buf text = {0};
+    for (size_t i = 0; i < model->file_count; i++) {
+        const struct lib_file *file = &library->files[model->files[i]];
+        buf_printf(&text, "%lld %llu %lld\n", (long long)file->row, (unsigned long long)file->size,
+                   (long long)file->mtime);
+    }
+    return hash128_of(text.data ? text.data : "", text.len);
+}
+
+/* The float tensors of a model and their sketches, while its profile is built. */
+struct material {
+    struct catalog_tensors *files;
+    struct buf *sketches;
+    struct profile_tensor *tensors;
+    size_t count, cap;
+};
+
+static int gather(struct catalog *catalog, const struct library *library,
+                  const struct lib_model *model, struct material *m, struct err *err)
+{
+    for (size_t i = 0; i < model->file_count; i++) {
+        int64_t row = library->files[model->files[i]].row;
+        int r = catalog_tensors(catalog, row, &m->files[i], err);
+        if (r == 0)
+            r = catalog_tensor_sketches(catalog, row, SKETCH_TENSOR, &m->sketches[i], err);
+        if (r < 0)
+            return r;
+        const struct layout *layout = &m->files[i].layout;
+        for (size_t t = 0; t < layout->count; t++)
+            if (dtype_is_float(layout->tensors[t].dtype) && layout->tensors[t].bytes)
+                *ARRAY_ADD(m->tensors, m->count, m->cap) = (struct profile_tensor){
+                    &layout->tensors[t], (const uint8_t *)m->sketches[i].data + t * SKETCH_TENSOR};
+    }
+    return 0;
+}
+
+static int build_profile(struct catalog *catalog, const struct library *library,
+                         const struct lib_model *model, struct catalog_profile *profile,
+                         struct err *err)
+{
+    struct material m = {.files = mem_zalloc((model->file_count + 1) * sizeof *m.files),
+                         .sketches = mem_zalloc((model->file_count + 1) * sizeof *m.sketches)};
+    int r = gather(catalog, library, model, &m, err);
+    if (r == 0) {
+        profile_build(m.tensors, m.count, profile->bytes, &profile->architecture);
+        r = catalog_put_profile(catalog, model->row, profile, err);
+    }
+    for (size_t i = 0; i < model->file_count; i++) {
+        catalog_tensors_release(&m.files[i]);
+        buf_release(&m.sketches[i]);
+    }
+    free(m.files);
+    free(m.sketches);
+    free(m.tensors);
+    return r;
+}
+
+/* Profiles of all models, those that are not known yet built. */
+static int take_members(struct ops *ops, const struct library *library,
+                        struct family_member *members, uint8_t *profiles, struct progress *progress,
+                        struct err *err)
+{
+    for (size_t i = 0; i < library->model_count; i++) {
+        const struct lib_model *model = &library->models[i];
+        struct catalog_profile profile = {.key = profile_key(library, model),
+                                          .bytes = profiles + i * PROFILE_BYTES,
+                                          .count = PROFILE_BYTES};
+        struct err why = {0};
+        int r = progress_check(progress, err);
+        if (r < 0)
+            return r;
+        r = catalog_find_profile(ops->catalog, model->row, &profile, &why);
+        if (r == ERR_NOTFOUND)
+            r = build_profile(ops->catalog, library, model, &profile, &why);
+        if (r == ERR_NOTFOUND) /* not sketched: what is stored, or cannot be read */
+            profile.architecture = (struct hash128){0};
+        else if (r < 0)
+            return err_set(err, r, "%s", why.text);
+        members[i] = (struct family_member){.architecture = profile.architecture,
+                                            .profile = profile.bytes,
+                                            .claim = library_declared(library, (int)i),
+                                            .step = *model->run != '\0',
+                                            .age = model->modified};
+    }
+    return 0;
+}
+
+static struct catalog_edge edge_of(const struct library *library, size_t i,
+                                   const struct family_edge *edge)
+{
+    bool bits = edge->parent >= 0 && edge->distance >= 0;
+    return (struct catalog_edge){.model = library->models[i].row,
+                                 .parent = edge->parent < 0 ? 0 : library->models[edge->parent].row,
+                                 .second = edge->second < 0 ? 0 : library->models[edge->second].row,
+                                 .distance = edge->distance,
+                                 .kin = (edge->claimed ? KIN_CLAIMED : 0u) |
+                                        (bits ? KIN_BITS : 0u) |
+                                        (edge->contradicted ? KIN_DENIED : 0u)};
+}
+
+static int keep_edges(struct catalog *catalog, const struct library *library,
+                      const struct family_member *members, const struct family_edge *edges,
+                      struct err *err)
+{
+    AUTO_FREE struct catalog_edge *kept = mem_alloc((library->model_count + 1) * sizeof *kept);
+    size_t count = 0;
+    /* What was not compared, and declares nothing, may be told more by a later scan. */
+    for (size_t i = 0; i < library->model_count; i++)
+        if (!hash128_is_zero(&members[i].architecture))
+            kept[count++] = edge_of(library, i, &edges[i]);
+    int r = catalog_begin(catalog, err);
+    if (r == 0)
+        r = catalog_put_edges(catalog, kept, count, err);
+    if (r == 0)
+        return catalog_commit(catalog, err);
+    catalog_rollback(catalog);
+    return r;
+}
+
+int ops_families(struct ops *ops, struct progress *progress, struct err *err)
+{
+    struct library *library;
+    int r = catalog_load(ops->catalog, NULL, &library, err);
+    if (r < 0)
+        return r;
+    size_t count = library->model_count;
+    AUTO_FREE struct family_member *members = mem_zalloc((count + 1) * sizeof *members);
+    AUTO_FREE struct family_edge *edges = mem_alloc((count + 1) * sizeof *edges);
+    AUTO_FREE uint8_t *profiles = mem_alloc((count + 1) * PROFILE_BYTES);
+    progress_phase(progress, "comparing models");
+    r = take_members(ops, library, members, profiles, progress, err);
+    if (r == 0) {
+        family_forest(members, count, edges);
+        r = keep_edges(ops->catalog, library, members, edges, err);
+    }
+    library_unref(library);
+    return r;
+}

@@ -1,0 +1,49 @@
+#!/bin/sh
+# Families by the bits alone: the samples without their cards; and a card that is not true.
+set -eu
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+export HOME="$dir/home"
+unset XDG_CACHE_HOME XDG_DATA_HOME HF_HOME HF_HUB_CACHE SUDO_UID 2>/dev/null || true
+tare() { "$TARE" "$@" --catalog "$dir/c.db" --store "$dir/s" --quiet; }
+fail() { echo "FAILED: $*" >&2; cat "$dir/out" >&2; exit 1; }
+has() { grep -F -- "$1" "$dir/out" >/dev/null || fail "no line $1"; }
+
+mkdir "$dir/m"
+cp -r "$TARE_DATA/samples/demo" "$dir/m/demo"
+chmod -R u+w "$dir/m"
+find "$dir/m" -name README.md -exec rm {} +
+tare scan "$dir/m"
+LC_ALL=C tare tree | sed -E 's/ +differs.*//; s/ +[0-9]+ members.*/ (root)/; s/ +frees.*/ (alone)/;
+	s/ +(finetune|merge|checkpoint)$/ \1/' >"$dir/out"
+cat >"$dir/want" <<'T'
+demo/quill-1m (root)
+|- demo/quill-1m-code finetune
+|- demo/quill-1m-perl finetune
+|  `- demo/quill-1m-merge merge
+`- demo/quill-run/checkpoint-40 checkpoint
+   `- demo/quill-run/checkpoint-80 checkpoint
+      `- demo/quill-run/checkpoint-120 checkpoint
+demo/reed-1m (alone)
+T
+diff "$dir/want" "$dir/out" >&2 || fail "another tree"
+LC_ALL=C tare tree >"$dir/out"
+has 'bits  and demo/quill-1m-code'
+
+# What was found is what the plan builds on.
+tare plan --all --live >"$dir/out"
+has 'delta against demo/quill-1m (included)'
+[ "$(grep -c 'delta against' "$dir/out")" -eq 6 ] || fail "not six deltas"
+
+# A card that names somebody else: told, and not used.
+printf -- '---\nbase_model: demo/reed-1m\n---\n' >"$dir/m/demo/quill-1m-code/README.md"
+tare scan "$dir/m"
+LC_ALL=C tare tree >"$dir/out"
+has 'claims demo/reed-1m: the bits say no'
+tare tree --json >"$dir/out"
+has '"contradicted":true'
+has '"bit_distance":'
+tare list --json >"$dir/out"
+base=$(sed -n 's/.*"id":"\([0-9a-f]*\)","name":"demo\/quill-1m",.*/\1/p' "$dir/out")
+code=$(tr '{' '\n' <"$dir/out" | sed -n '/"name":"demo\/quill-1m-code"/,/"base"/s/.*"base":"\([0-9a-f]*\)".*/\1/p' | head -1)
+[ -n "$base" ] && [ "$base" = "$code" ] || fail "base $code, not $base"

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/unit/helpers.h"
+
+#include "bits/floats.h"
+#include "delta/profile.h"
+#include "family/family.h"
+
+#include <string.h>
+
+enum { ELEMENTS = PROFILE_BYTES / 2, MOST = 12 };
+
+/* Models of one architecture, made from each other. */
+struct world {
+    uint16_t profiles[MOST][ELEMENTS];
+    struct family_member members[MOST];
+    struct family_edge edges[MOST];
+    size_t count;
+};
+
+static int add(struct world *w)
+{
+    int i = (int)w->count++;
+    w->members[i] = (struct family_member){
+        .architecture = {{1}}, .profile = (const uint8_t *)w->profiles[i], .claim = -1, .age = i};
+    return i;
+}
+
+static int add_base(struct world *w, uint32_t seed)
+{
+    int i = add(w);
+    test_weights(w->profiles[i], ELEMENTS, NULL, seed);
+    return i;
+}
+
+static float widen(uint16_t h)
+{
+    uint32_t u = (uint32_t)h << 16;
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+static uint16_t narrow(float f)
+{
+    return float_to_bf16(DTYPE_F32, (const uint8_t *)&f);
+}
+
+/* A fine-tune: every weight moved by about a fortieth of what weights are. */
+static int add_fine(struct world *w, int parent, uint32_t seed)
+{
+    int i = add(w);
+    uint32_t random = seed * 2654435761u;
+    for (size_t k = 0; k < ELEMENTS; k++) {
+        float step = (float)(test_random(&random) >> 8) / 65536 - 0.5f;
+        w->profiles[i][k] = narrow(widen(w->profiles[parent][k]) + step * 0.004f);
+    }
+    return i;
+}
+
+static int add_merge(struct world *w, int a, int b)
+{
+    int i = add(w);
+    for (size_t k = 0; k < ELEMENTS; k++) {
+        w->profiles[i][k] = narrow((widen(w->profiles[a][k]) + widen(w->profiles[b][k])) / 2);
+    }
+    return i;
+}
+
+static void solve(struct world *w)
+{
+    family_forest(w->members, w->count, w->edges);
+}
+
+static void family_forest__fine_tunes_of_two_bases__are_two_trees(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    int one = add_fine(&w, add_base(&w, 1), 2), base = 0;
+    int two = add_fine(&w, base, 3), three = add_fine(&w, base, 4);
+    int other = add_base(&w, 50), its = add_fine(&w, other, 6), also = add_fine(&w, other, 7);
+    solve(&w);
+    assert_int_equal(w.edges[base].parent, -1);
+    assert_int_equal(w.edges[one].parent, base);
+    assert_int_equal(w.edges[two].parent, base);
+    assert_int_equal(w.edges[three].parent, base);
+    assert_int_equal(w.edges[other].parent, -1);
+    assert_int_equal(w.edges[its].parent, other);
+    assert_int_equal(w.edges[also].parent, other);
+    assert_true(w.edges[one].distance > 0.1 && w.edges[one].distance < FAMILY_CUT);
+}
+
+static void family_forest__other_architecture__is_not_compared(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    int base = add_base(&w, 1), fine = add_fine(&w, base, 2);
+    w.members[fine].architecture.b[0] = 2;
+    solve(&w);
+    assert_int_equal(w.edges[fine].parent, -1);
+    w.members[fine].claim = base;
+    solve(&w);
+    assert_int_equal(w.edges[fine].parent, base);
+    assert_true(w.edges[fine].claimed && w.edges[fine].distance < 0);
+}
+
+static void family_forest__claim_that_the_bits_deny__is_not_used(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    int base = add_base(&w, 1), fine = add_fine(&w, base, 2), more = add_fine(&w, base, 3);
+    int stranger = add_base(&w, 60);
+    w.members[fine].claim = stranger;
+    w.members[more].claim = base;
+    solve(&w);
+    assert_int_equal(w.edges[fine].parent, base);
+    assert_true(w.edges[fine].contradicted && !w.edges[fine].claimed);
+    assert_true(w.edges[more].claimed);
+    assert_int_equal(w.edges[stranger].parent, -1);
+}
+
+static void family_forest__claims_in_a_circle__leave_a_root(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    int base = add_base(&w, 1), fine = add_fine(&w, base, 2);
+    w.members[base].claim = fine;
+    w.members[fine].claim = base;
+    solve(&w);
+    assert_true((w.edges[base].parent == -1) != (w.edges[fine].parent == -1));
+}
+
+static void family_forest__mean_of_two_fine_tunes__is_their_merge(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    int base = add_base(&w, 1), a = add_fine(&w, base, 20), b = add_fine(&w, base, 300);
+    int c = add_fine(&w, base, 4), merge = add_merge(&w, a, b);
+    solve(&w);
+    assert_true((w.edges[merge].parent == a && w.edges[merge].second == b) ||
+                (w.edges[merge].parent == b && w.edges[merge].second == a));
+    for (int i = a; i <= c; i++) {
+        assert_int_equal(w.edges[i].parent, base);
+        assert_int_equal(w.edges[i].second, -1);
+    }
+}
+
+static void family_forest__checkpoints_of_a_run__are_in_order_below_the_base(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    /* A run goes on in about one direction: a step adds to what those before changed. */
+    int base = add_base(&w, 1), steps[3] = {add_fine(&w, base, 70)};
+    uint32_t random = 5;
+    for (int s = 1; s < 3; s++) {
+        steps[s] = add(&w);
+        for (size_t k = 0; k < ELEMENTS; k++) {
+            float drift = widen(w.profiles[steps[0]][k]) - widen(w.profiles[base][k]);
+            float other = (float)(test_random(&random) >> 8) / 65536 - 0.5f;
+            w.profiles[steps[s]][k] =
+                narrow(widen(w.profiles[steps[s - 1]][k]) + drift / 2 + other * 0.0015f);
+        }
+    }
+    for (int s = 0; s < 3; s++)
+        w.members[steps[s]].step = true;
+    solve(&w);
+    assert_int_equal(w.edges[steps[1]].parent, steps[0]);
+    assert_int_equal(w.edges[steps[2]].parent, steps[1]);
+    assert_int_equal(w.edges[steps[0]].parent, base);
+    assert_int_equal(w.edges[base].parent, -1);
+}
+
+static void profile_build__shards_and_dtypes__do_not_matter(void **state)
+{
+    (void)state;
+    uint64_t shape[2] = {100, 64}, shape_one[1] = {64};
+    uint8_t sketches[3][SKETCH_TENSOR], one[PROFILE_BYTES], two[PROFILE_BYTES];
+    struct hash128 a, b;
+    struct tensor tensors[3] = {{.name = "a",
+                                 .name_len = 1,
+                                 .dtype = DTYPE_BF16,
+                                 .shape = shape,
+                                 .dims = 2,
+                                 .bytes = 12800},
+                                {.name = "b",
+                                 .name_len = 1,
+                                 .dtype = DTYPE_BF16,
+                                 .shape = shape,
+                                 .dims = 2,
+                                 .bytes = 12800},
+                                {.name = "c",
+                                 .name_len = 1,
+                                 .dtype = DTYPE_BF16,
+                                 .shape = shape_one,
+                                 .dims = 1,
+                                 .bytes = 128}};
+    for (size_t i = 0; i < sizeof sketches; i++)
+        sketches[i / SKETCH_TENSOR][i % SKETCH_TENSOR] = (uint8_t)(i * 31);
+    struct profile_tensor rows[3] = {
+        {&tensors[0], sketches[0]}, {&tensors[1], sketches[1]}, {&tensors[2], sketches[2]}};
+    struct profile_tensor other[3] = {rows[2], rows[1], rows[0]};
+    profile_build(rows, 3, one, &a);
+    for (int i = 0; i < 3; i++) {
+        tensors[i].dtype = DTYPE_F32;
+        tensors[i].bytes *= 2;
+    }
+    profile_build(other, 3, two, &b);
+    assert_true(hash128_equal(&a, &b));
+    assert_memory_equal(one, two, sizeof one);
+    shape[0]++;
+    profile_build(rows, 3, two, &b);
+    assert_false(hash128_equal(&a, &b));
+    profile_build(rows, 0, two, &b);
+    assert_true(hash128_is_zero(&b));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(family_forest__fine_tunes_of_two_bases__are_two_trees),
+        cmocka_unit_test(family_forest__other_architecture__is_not_compared),
+        cmocka_unit_test(family_forest__claim_that_the_bits_deny__is_not_used),
+        cmocka_unit_test(family_forest__claims_in_a_circle__leave_a_root),
+        cmocka_unit_test(family_forest__mean_of_two_fine_tunes__is_their_merge),
+        cmocka_unit_test(family_forest__checkpoints_of_a_run__are_in_order_below_the_base),
+        cmocka_unit_test(profile_build__shards_and_dtypes__do_not_matter),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
