@@ -336,25 +336,12 @@ static int take_option(struct cli *cli, int c)
     }
 }
 
-static int absolute_store(struct cli *cli, char **ret)
-{
-    if (!cli->options.store || cli->options.store[0] == '/')
-        return 0;
-    AUTO_FREE char *here = getcwd(NULL, 0);
-    if (!here)
-        return -1;
-    *ret = mem_printf("%s/%s", here, cli->options.store);
-    cli->options.store = *ret;
-    return 0;
-}
-
 static int run_command(struct cli *cli, const struct command *command)
 {
     struct err err = {0};
     if (command->bare)
         return command->run(cli);
-    AUTO_FREE char *store = NULL;
-    if (absolute_store(cli, &store) < 0 || ops_open(&cli->options, &cli->ops, &err) < 0)
+    if (ops_open(&cli->options, &cli->ops, &err) < 0)
         return cli_fail(&err);
     cli_notes(&cli->ops->notes);
     int status = command->run(cli);

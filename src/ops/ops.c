@@ -34,6 +34,20 @@ static void choose_simd(struct buf *notes)
         buf_str(notes, "TARE_SIMD is scalar, avx2 or avx512; it is ignored\n");
 }
 
+/* The named store by its absolute path: what is written down of it stays true elsewhere. */
+static int name_store(struct ops *ops, struct err *err)
+{
+    const char *store = ops->options.store;
+    if (!store || store[0] == '/')
+        return 0;
+    AUTO_FREE char *here = getcwd(NULL, 0);
+    if (!here)
+        return err_sys(err, "the current folder");
+    AUTO_FREE char *path = file_join(here, store);
+    ops->options.store = arena_strdup(&ops->arena, path);
+    return 0;
+}
+
 int ops_open(const struct ops_options *options, struct ops **ret, struct err *err)
 {
     struct ops *ops = mem_zalloc(sizeof *ops);
@@ -47,7 +61,9 @@ int ops_open(const struct ops_options *options, struct ops **ret, struct err *er
     ops->config = mem_zalloc(sizeof *ops->config);
     config_read(ops->config, &ops->notes);
     choose_simd(&ops->notes);
-    int r = catalog_open(path, &ops->catalog, &ops->notes, err);
+    int r = name_store(ops, err);
+    if (r == 0)
+        r = catalog_open(path, &ops->catalog, &ops->notes, err);
     if (r < 0) {
         ops_close(ops);
         return r;
