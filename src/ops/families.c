@@ -8,14 +8,14 @@
 
 #include <string.h>
 
-/* By what a profile is known to be of these files still. */
+/* By what a profile is known to be of these files still, also when they have been compressed. */
 static struct hash128 profile_key(const struct library *library, const struct lib_model *model)
 {
     AUTO_BUF struct buf text = {0};
     for (size_t i = 0; i < model->file_count; i++) {
         const struct lib_file *file = &library->files[model->files[i]];
-        buf_printf(&text, "%lld %llu %lld\n", (long long)file->row, (unsigned long long)file->size,
-                   (long long)file->mtime);
+        buf_printf(&text, "%llu %lld %s\n", (unsigned long long)file->size, (long long)file->mtime,
+                   file->path);
     }
     return hash128_of(text.data ? text.data : "", text.len);
 }

@@ -35,6 +35,18 @@ tare plan --all --live >"$dir/out"
 has 'delta against demo/quill-1m (included)'
 [ "$(grep -c 'delta against' "$dir/out")" -eq 6 ] || fail "not six deltas"
 
+# It is known still when they are compressed, after another scan, and when they are back.
+shape() { LC_ALL=C tare tree | sed -E 's/ +differs.*//; s/ +[0-9]+ members.*//; s/ +frees.*//; s/ +(finetune|merge|checkpoint)$/ \1/; s/ +$//'; }
+shape >"$dir/want"
+tare compress --all --yes --live >/dev/null
+tare scan "$dir/m"
+shape >"$dir/out"
+diff "$dir/want" "$dir/out" >&2 || fail "compressed: another tree"
+tare decompress --all --yes >/dev/null
+tare scan "$dir/m"
+shape >"$dir/out"
+diff "$dir/want" "$dir/out" >&2 || fail "given back: another tree"
+
 # A card that names somebody else: told, and not used.
 printf -- '---\nbase_model: demo/reed-1m\n---\n' >"$dir/m/demo/quill-1m-code/README.md"
 tare scan "$dir/m"
