@@ -208,6 +208,18 @@ static int print_tensor(void *context, const struct view_tensor *tensor)
     return 0;
 }
 
+static void print_base(const struct library *library, const struct lib_model *model)
+{
+    if (model->base != NO_MODEL) {
+        cli_print("  base       %s", library->models[model->base].name);
+        if (model->distance >= 0)
+            printf(", differs %.1f/16 bits", model->distance);
+        printf("%s\n", model->kin & KIN_CLAIMED ? ", declared" : "");
+    }
+    if (model->kin & KIN_DENIED)
+        printf("             another one is declared, but the bits say no\n");
+}
+
 static void print_model(const struct library *library, const struct lib_model *model)
 {
     char size[16], disk[16], stored[16], when[32];
@@ -227,8 +239,7 @@ static void print_model(const struct library *library, const struct lib_model *m
               (unsigned long long)model->tensors, (unsigned long long)model->parameters,
               dtype_name(model_dtype(model)));
     cli_print("  modified   %s\n", when);
-    if (model->base != NO_MODEL)
-        cli_print("  base       %s\n", library->models[model->base].name);
+    print_base(library, model);
     for (size_t i = 0; i < model->claim_count; i++)
         cli_print("  %-10s says: %s%s%s\n", model->claims[i].kind_name,
                   *model->claims[i].detail ? model->claims[i].detail : "comes from",
