@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { SAMPLE_RUNS = 8, SAMPLE_RUN = 512 };
+enum { SAMPLE_RUNS = 16, SAMPLE_RUN = 64 };
 
 struct tile {
     uint32_t values[ANS_TILE];

@@ -8,11 +8,11 @@
 #include <string.h>
 
 enum {
-    WINDOWS = 8,
-    WINDOW_LEAST = 512, /* elements of a float tensor */
-    WINDOW_MOST = 16 * 1024,
-    WINDOW_SHARE = 4096,        /* of the elements, for each window */
-    WINDOW_OTHERS = 512 * 1024, /* bytes of everything else */
+    WINDOWS = 4,
+    WINDOW_LEAST = 1024, /* elements of a float tensor */
+    WINDOW_MOST = 32 * 1024,
+    WINDOW_SHARE = 2048,         /* of the elements, for each window */
+    WINDOW_OTHERS = 1024 * 1024, /* bytes of everything else */
     ENTRY_COST = 104
 };
 
@@ -77,18 +77,31 @@ static bool is_candidate(enum codec codec, const struct codec_chunk *chunk)
            !(codec == CODEC_ZSTD && dtype_is_float(chunk->dtype));
 }
 
+static void tally_codec(struct chooser *chooser, enum codec codec, const struct codec_chunk *chunk,
+                        struct tally *tally)
+{
+    double start = ops_now();
+    size_t len = is_candidate(codec, chunk)
+                     ? codec_encode(content_codec(chooser->work), codec, chunk, chooser->out)
+                     : 0;
+    tally->seconds[codec] = ops_now() - start;
+    tally->encoded[codec] = len ? len : chunk->n;
+}
+
+/*
+ * XOR is only tried where delta does not halve what planes make of it: it is ahead where the low
+ * bits repeat, which delta keeps as they are, and then it is not that far ahead.
+ */
 static void tally_windows(struct chooser *chooser, const struct codec_chunk *chunk,
                           struct tally *tally)
 {
-    struct codec_work *work = content_codec(chooser->work);
     tally->raw = chunk->n;
-    for (int c = 0; c < CODEC_COUNT; c++) {
-        double start = ops_now();
-        size_t len = is_candidate((enum codec)c, chunk)
-                         ? codec_encode(work, (enum codec)c, chunk, chooser->out)
-                         : 0;
-        tally->seconds[c] = ops_now() - start;
-        tally->encoded[c] = len ? len : chunk->n;
+    for (int c = CODEC_COUNT - 1; c >= 0; c--) {
+        bool beaten =
+            c == CODEC_BITX && tally->encoded[CODEC_DELTA] * 2 < tally->encoded[CODEC_PLANES];
+        tally->encoded[c] = chunk->n;
+        if (!beaten)
+            tally_codec(chooser, (enum codec)c, chunk, tally);
     }
 }
 
