@@ -9,7 +9,7 @@
 
 enum {
     WINDOWS = 4,
-    WINDOW_LEAST = 1024, /* elements of a float tensor */
+    WINDOW_LEAST = 640, /* elements of a float tensor */
     WINDOW_MOST = 32 * 1024,
     WINDOW_SHARE = 2048,         /* of the elements, for each window */
     WINDOW_OTHERS = 1024 * 1024, /* bytes of everything else */

@@ -112,17 +112,23 @@ static void choosing_row(const char *dir, const char *name, uint64_t tensor, dou
     AUTO_FREE char *fine = mem_printf("%s/%s.safetensors", dir, name);
     AUTO_FD int a = open(base, O_RDONLY), b = open(fine, O_RDONLY);
     struct chooser *chooser = chooser_new();
-    uint64_t size, total = 0;
+    uint64_t size = (uint64_t)lseek(b, 0, SEEK_END), total = 0;
+    double took = 1e9;
     assert_true(a >= 0 && b >= 0);
-    size = (uint64_t)lseek(b, 0, SEEK_END);
-    double start = ops_now();
-    for (uint64_t at = 4096; at + tensor <= size; at += tensor, total += tensor) {
-        struct bytes_at raw = {.fd = b, .offset = at};
-        struct base_at from = {.at = {.fd = a, .offset = at}, .bytes = tensor, .dtype = DTYPE_BF16};
-        struct choice choice;
-        assert_int_equal(choose(chooser, DTYPE_BF16, tensor, &raw, &from, &choice, NULL), 0);
+    /* The first pass brings what it reads into memory. */
+    for (int pass = 0; pass < 3; pass++) {
+        double start = ops_now();
+        total = 0;
+        for (uint64_t at = 4096; at + tensor <= size; at += tensor, total += tensor) {
+            struct bytes_at raw = {.fd = b, .offset = at};
+            struct base_at from = {
+                .at = {.fd = a, .offset = at}, .bytes = tensor, .dtype = DTYPE_BF16};
+            struct choice choice;
+            assert_int_equal(choose(chooser, DTYPE_BF16, tensor, &raw, &from, &choice, NULL), 0);
+        }
+        took = MIN(took, ops_now() - start);
     }
-    double took = ops_now() - start, encode = (double)total / encode_gbps / 1e9;
+    double encode = (double)total / encode_gbps / 1e9;
     chooser_free(chooser);
     printf("| %s, tensors of %.0f MB | %.1f ms | %.0f ms | %.1f %% |\n", name, (double)tensor / 1e6,
            took * 1e3, encode * 1e3, 100 * took / encode);
@@ -155,7 +161,8 @@ static void bench_generated(struct ops *ops)
     for (size_t i = 0; i < pairs_count(); i++)
         speeds_rows(pairs_name(i), &reports[i]);
     printf("\n### Choosing\n\nHow long it takes to choose a codec for each tensor, beside encoding "
-           "with delta in one thread.\n\n| | choosing | encoding | share |\n"
+           "with delta in one thread; the samples are in memory.\n\n| | choosing | encoding | "
+           "share |\n"
            "| --- | ---: | ---: | ---: |\n");
     for (size_t i = 1; i < 5; i++) {
         double encode = result_of(&reports[i], CODEC_DELTA)->one.encode;
