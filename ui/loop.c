@@ -238,8 +238,7 @@ static int explore_demo(struct arguments *arguments)
     AUTO_FREE char *catalog = file_join(folder, "catalog.db");
     arguments->options.store = store;
     arguments->options.catalog = catalog;
-    setenv("HF_HUB_CACHE", hub, 1); /* the real ones stay out of it */
-    setenv("XDG_DATA_HOME", folder, 1);
+    demo_isolate(folder, hub);
     arguments->paths[0] = hub;
     arguments->count = 1;
     int status = 1;

@@ -324,10 +324,7 @@ static int migrate(struct catalog *catalog, bool *ret_old, struct err *err)
              (int)SCHEMA_VERSION, APPLICATION_ID);
     if (r == 0 && version < SCHEMA_VERSION)
         r = execute(catalog, line, err);
-    if (r == 0)
-        return execute(catalog, "COMMIT", err);
-    catalog_rollback(catalog);
-    return r;
+    return catalog_end(catalog, r, err);
 }
 
 /*
@@ -515,14 +512,12 @@ int catalog_begin(struct catalog *catalog, struct err *err)
     return execute(catalog, "BEGIN IMMEDIATE", err);
 }
 
-int catalog_commit(struct catalog *catalog, struct err *err)
+int catalog_end(struct catalog *catalog, int r, struct err *err)
 {
-    return execute(catalog, "COMMIT", err);
-}
-
-void catalog_rollback(struct catalog *catalog)
-{
+    if (r == 0)
+        return execute(catalog, "COMMIT", err);
     (void)execute(catalog, "ROLLBACK", NULL);
+    return r;
 }
 
 int catalog_add_root(struct catalog *catalog, const char *path, struct err *err)

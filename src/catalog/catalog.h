@@ -29,8 +29,8 @@ int catalog_check(struct catalog *catalog, struct err *err);
 enum catalog_kind catalog_kind(const struct catalog *catalog);
 
 int catalog_begin(struct catalog *catalog, struct err *err);
-int catalog_commit(struct catalog *catalog, struct err *err);
-void catalog_rollback(struct catalog *catalog);
+/* Ends what was begun: keeps it where r is 0, else undoes it. Returns r, or why it was not kept. */
+int catalog_end(struct catalog *catalog, int r, struct err *err);
 
 int catalog_add_root(struct catalog *catalog, const char *path, struct err *err);
 int catalog_forget_root(struct catalog *catalog, const char *path, struct err *err);

@@ -70,8 +70,7 @@ int cli_demo(void)
         return cli_fail(&err);
     }
     AUTO_FREE char *hub = file_join(folder, "hub");
-    setenv("HF_HUB_CACHE", hub, 1); /* the real ones stay out of it */
-    setenv("XDG_DATA_HOME", folder, 1);
+    demo_isolate(folder, hub);
     printf("A throw-away copy of the sample collection, laid out as a hub cache: %s\n", hub);
     int status = EXIT_DONE;
     if (demo_lay_out(samples, hub, &err) < 0 || demo_sum(hub, &before, &err) < 0)

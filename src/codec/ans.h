@@ -24,12 +24,12 @@ enum {
     ANS_MODEL_MOST = 8192, /* bytes of a written model, at most */
 };
 
+enum { ANS_NUMBER_SYMBOLS = 124 }; /* of numbers of 32 bits */
+
 /*
  * Numbers as symbols: a float of two mantissa bits. Below 8 the number itself, above it its
- * exponent and two bits below the first; what lies under those is raw.
+ * exponent and two bits below the first; what lies under those is raw, so many bits:
  */
-enum { ANS_NUMBER_SYMBOLS = 124 };
-
 static inline unsigned ans_symbol_width(unsigned symbol)
 {
     return symbol < 8 ? 0 : (symbol >> 2) - 1;
@@ -68,7 +68,7 @@ bool ans_model_raw(const struct ans_model *model);
 
 /*
  * Raw bits of a symbol come in parts, lowest first: up to 4 with the symbol, the rest in rounds
- * of up to 16. What belongs to a round (1, 2) of so many raw bits, and where it begins.
+ * of up to 16.
  */
 enum { ANS_RAW_FIRST = 4, ANS_RAW_ROUND = 16, ANS_RAW_ROUNDS = 2 };
 
@@ -126,7 +126,10 @@ const uint8_t *ans_encode_end(struct ans *ans);
 
 /* Starts a decoder of n elements with ans->model over exactly len bytes. -1: damage. */
 int ans_decode_begin(struct ans *ans, size_t n, const uint8_t *src, size_t len);
-/* Decode the next n symbols, or numbers: tiles from the first on, cut as for the encoder. */
+/*
+ * Decode the next n symbols, or numbers, from the first on; n is a multiple of ANS_LANES but for
+ * the last ones.
+ */
 void ans_decode_symbols(struct ans *ans, uint8_t *symbols, size_t n);
 void ans_decode_values(struct ans *ans, const uint8_t *classes, uint32_t *values, size_t n);
 /* Whether all that was encoded has been decoded, and nothing else. */

@@ -60,20 +60,23 @@ static uint8_t level_of(uint32_t count, uint64_t total)
     return (uint8_t)level;
 }
 
+static uint64_t weight_of(uint8_t level)
+{
+    return level ? (uint64_t)weights[(level - 1) & 3] << ((level - 1) >> 2) : 0;
+}
+
 /* Levels to frequencies that add up to ANS_SCALE, none of a symbol that occurs zero. */
 static void finish(const uint8_t level[ANS_SYMBOLS], uint16_t freq[ANS_SYMBOLS])
 {
     uint64_t sum = 0;
     int total = 0, most = 0;
     for (int s = 0; s < ANS_SYMBOLS; s++)
-        if (level[s])
-            sum += (uint64_t)weights[(level[s] - 1) & 3] << ((level[s] - 1) >> 2);
+        sum += weight_of(level[s]);
     for (int s = 0; s < ANS_SYMBOLS; s++) {
         freq[s] = 0;
         if (!level[s])
             continue;
-        uint64_t weight = (uint64_t)weights[(level[s] - 1) & 3] << ((level[s] - 1) >> 2);
-        uint64_t f = (weight * ANS_SCALE + sum / 2) / sum;
+        uint64_t f = (weight_of(level[s]) * ANS_SCALE + sum / 2) / sum;
         freq[s] = (uint16_t)MAX(f, 1u);
         total += freq[s];
         if (freq[s] > freq[most])

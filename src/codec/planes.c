@@ -121,8 +121,7 @@ static int decode_coded(struct codec_work *work, const uint8_t *src, size_t len,
     size_t head = ans_model_read(&ans->model, ANS_SYMBOLS, src, len);
     if (!head || ans_decode_begin(ans, n, src + head, len - head) < 0)
         return codec_damaged(err, "planes: a table is damaged");
-    for (size_t at = 0; at < n; at += ANS_TILE)
-        ans_decode_symbols(ans, dst + at, MIN(n - at, (size_t)ANS_TILE));
+    ans_decode_symbols(ans, dst, n);
     return ans_decode_end(ans) == 0 ? 0 : codec_damaged(err, "planes: a coded plane is damaged");
 }
 

@@ -361,9 +361,7 @@ static bool keep_flagged(struct codec_work *work, const struct census *census, s
     fit_flags(work, census);
     if (ans_decode_begin(&work->ans, flags, src, len) < 0)
         return false;
-    for (size_t at = 0; at < flags; at += ANS_TILE)
-        ans_decode_values(&work->ans, list->flag_classes + at, list->flags + at,
-                          MIN(flags - at, (size_t)ANS_TILE));
+    ans_decode_values(&work->ans, list->flag_classes, list->flags, flags);
     const uint32_t *flag = list->flags;
     for (size_t i = 0; i < found; i++) {
         bool flagged = census->telling[list->exponents[i]] == FLAGS;

@@ -14,7 +14,7 @@ enum { BLOCK = 4096, EXACT = 16, TOKENS = EXACT + 2 * 28, EXPONENTS = 256, PLANE
 
 struct counts {
     uint64_t tokens[EXPONENTS][TOKENS];
-    uint64_t solo[PLANES][256], bitx[PLANES][256];
+    uint64_t solo[EXPONENTS], bitx[PLANES][256];
 };
 
 static double entropy_bits(const uint64_t *counts, size_t n)
@@ -27,6 +27,15 @@ static double entropy_bits(const uint64_t *counts, size_t n)
         sum += (double)counts[i] * log2((double)counts[i]);
     }
     return total > 0 ? total * log2(total) - sum : 0;
+}
+
+static void count_exponents(enum dtype dtype, const uint8_t *src, size_t n,
+                            uint64_t counts[EXPONENTS])
+{
+    uint8_t exponents[BLOCK];
+    ordered_exponents(dtype, src, n, exponents);
+    for (size_t i = 0; i < n; i++)
+        counts[exponents[i]]++;
 }
 
 static void count_planes(enum dtype dtype, const uint8_t *src, const uint8_t *base, size_t n,
@@ -76,7 +85,7 @@ void bound_add(struct bound *bound, enum dtype dtype, const uint8_t *src, const 
     double delta = 0, bitx = 0;
     for (size_t at = 0; at < n; at += BLOCK) {
         size_t part = MIN(n - at, (size_t)BLOCK), skip = at * fields.width;
-        count_planes(dtype, src + skip, NULL, part, 1, counts->solo);
+        count_exponents(dtype, src + skip, part, counts->solo);
         if (!base)
             continue;
         count_planes(dtype, src + skip, base + skip, part, planes, counts->bitx);
@@ -88,7 +97,7 @@ void bound_add(struct bound *bound, enum dtype dtype, const uint8_t *src, const 
     for (unsigned p = 0; p < planes; p++)
         bitx += entropy_bits(counts->bitx[p], 256);
     bound->raw += n * fields.width;
-    bound->solo += (entropy_bits(counts->solo[0], 256) + (double)n * (fields.mantissa + 1)) / 8;
+    bound->solo += (entropy_bits(counts->solo, EXPONENTS) + (double)n * (fields.mantissa + 1)) / 8;
     if (base) {
         bound->with_base += n * fields.width;
         bound->elements += n;

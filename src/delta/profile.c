@@ -11,10 +11,8 @@ enum { RUN = 2 * SKETCH_RUN, RUNS = PROFILE_BYTES / RUN, TENSOR_RUNS = SKETCH_TE
 
 static int by_name(const void *a, const void *b)
 {
-    const struct tensor *x = ((const struct profile_tensor *)a)->tensor,
-                        *y = ((const struct profile_tensor *)b)->tensor;
-    int order = memcmp(x->name, y->name, MIN(x->name_len, y->name_len));
-    return order ? order : (x->name_len > y->name_len) - (x->name_len < y->name_len);
+    const struct profile_tensor *x = a, *y = b;
+    return tensor_compare_names(x->tensor, y->tensor);
 }
 
 static uint64_t elements_of(const struct profile_tensor *t)

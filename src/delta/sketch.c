@@ -42,10 +42,7 @@ int sketch_tensor(const struct reader *reader, const struct tensor *tensor, unsi
 
 static int by_name(const void *a, const void *b)
 {
-    const struct tensor *x = *(const struct tensor *const *)a,
-                        *y = *(const struct tensor *const *)b;
-    int order = memcmp(x->name, y->name, MIN(x->name_len, y->name_len));
-    return order ? order : (x->name_len > y->name_len) - (x->name_len < y->name_len);
+    return tensor_compare_names(*(const struct tensor *const *)a, *(const struct tensor *const *)b);
 }
 
 int sketch_model(const struct reader *reader, const struct layout *layout, uint8_t *sketch,

@@ -5,10 +5,10 @@
  * Models of one architecture are compared by their profiles (delta/profile.h). Fine-tunes differ
  * from their base in 0.2 to 4.7 of 16 bits, models of unrelated training in about 5.7; the cut lies
  * between (docs/families.md). Related models form a tree: its root is what most of the others name
- * as their base, else the one that is nearest to all of them, and no checkpoint of a run. From
- * there each model joins the one that it is nearest to, the root or one whose changes it has kept.
- * A model between two others is their merge. A declared base counts before what was found, unless
- * the bits deny it.
+ * as their base, else the one that is nearest to all of them; checkpoints of a run and merges come
+ * last. From there each model joins the one that it is nearest to, the root or one whose changes it
+ * has kept. A model between two others is their merge. A declared base counts before what was
+ * found, unless the bits deny it.
  */
 #ifndef TARE_FAMILY_FAMILY_H
 #define TARE_FAMILY_FAMILY_H

@@ -205,9 +205,7 @@ static int take_header(struct parse *parse)
 static int by_name(const void *a, const void *b)
 {
     const struct tensor *x = a, *y = b;
-    int order = memcmp(x->name, y->name, MIN(x->name_len, y->name_len));
-    if (order == 0 && x->name_len != y->name_len)
-        order = x->name_len < y->name_len ? -1 : 1;
+    int order = tensor_compare_names(x, y);
     return order ? order : x->order < y->order ? -1 : x->order > y->order;
 }
 

@@ -2,6 +2,8 @@
 /* What a weight file holds. */
 #include "model/layout.h"
 
+#include <string.h>
+
 void layout_release(struct layout *layout)
 {
     free(layout->tensors);
@@ -28,6 +30,12 @@ struct range *layout_ranges(const struct layout *layout, size_t *ret_count)
         *ARRAY_ADD(ranges, count, cap) = (struct range){at, layout->size - at, NULL};
     *ret_count = count;
     return ranges;
+}
+
+int tensor_compare_names(const struct tensor *a, const struct tensor *b)
+{
+    int order = memcmp(a->name, b->name, MIN(a->name_len, b->name_len));
+    return order ? order : (a->name_len > b->name_len) - (a->name_len < b->name_len);
 }
 
 uint64_t tensor_elements(const struct tensor *tensor)

@@ -56,6 +56,8 @@ struct range *layout_ranges(const struct layout *layout, size_t *ret_count);
 
 void layout_release(struct layout *layout);
 
+/* Orders tensors by the bytes of their names; a shorter one comes before what it begins. */
+int tensor_compare_names(const struct tensor *a, const struct tensor *b);
 /* Elements of a tensor: the product of its shape (1 for a scalar). */
 uint64_t tensor_elements(const struct tensor *tensor);
 

@@ -179,6 +179,12 @@ int demo_sum(const char *folder, struct demo_sums *ret, struct err *err)
     return r;
 }
 
+void demo_isolate(const char *folder, const char *hub)
+{
+    setenv("HF_HUB_CACHE", hub, 1);
+    setenv("XDG_DATA_HOME", folder, 1);
+}
+
 char *demo_samples(void)
 {
     const char *set = getenv("TARE_DATA");

@@ -12,6 +12,9 @@
  */
 int demo_lay_out(const char *samples, const char *cache, struct err *err);
 
+/* Makes this hub cache and this folder stand for the user's own, in this process. */
+void demo_isolate(const char *folder, const char *hub);
+
 /* The folder with the samples: $TARE_DATA, the build's data/, or the installed one. Free it. */
 char *demo_samples(void);
 

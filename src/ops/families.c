@@ -117,17 +117,12 @@ static int keep_edges(struct catalog *catalog, const struct library *library,
 {
     AUTO_FREE struct catalog_edge *kept = mem_alloc((library->model_count + 1) * sizeof *kept);
     size_t count = 0;
-    /* What was not compared, and declares nothing, may be told more by a later scan. */
+    /* What was not compared keeps what it declares: see library_finish. */
     for (size_t i = 0; i < library->model_count; i++)
         if (!hash128_is_zero(&members[i].architecture))
             kept[count++] = edge_of(library, i, &edges[i]);
     int r = catalog_begin(catalog, err);
-    if (r == 0)
-        r = catalog_put_edges(catalog, kept, count, err);
-    if (r == 0)
-        return catalog_commit(catalog, err);
-    catalog_rollback(catalog);
-    return r;
+    return r < 0 ? r : catalog_end(catalog, catalog_put_edges(catalog, kept, count, err), err);
 }
 
 int ops_families(struct ops *ops, struct progress *progress, struct err *err)

@@ -481,15 +481,6 @@ static void take_problem(void *context, const char *path, const char *reason)
     add_problem(scan->report, path, reason);
 }
 
-/* Ends a transaction: keeps it where r is 0, else undoes it. Returns r, or why it was not kept. */
-static int end_transaction(struct catalog *catalog, int r, struct err *err)
-{
-    if (r == 0)
-        return catalog_commit(catalog, err);
-    catalog_rollback(catalog);
-    return r;
-}
-
 /*
  * Walks all roots in one transaction. A root that cannot be read is a problem, and keeps what is
  * known of it; only an error of the catalog, or a cancel, ends the scan.
@@ -515,7 +506,7 @@ static int scan_headers(struct scan_state *scan, const struct path_list *roots, 
             r = catalog_sweep_root(scan->catalog, roots->paths[i], err);
     if (r == 0)
         r = catalog_drop_orphans(scan->catalog, err);
-    return end_transaction(scan->catalog, r, err);
+    return catalog_end(scan->catalog, r, err);
 }
 
 /* The file of a row, opened, if it is still the one that was indexed. */
@@ -540,8 +531,8 @@ static int sketch_file(struct catalog *catalog, const struct lib_file *file,
     if (r == 0)
         r = catalog_begin(catalog, err);
     return r < 0 ? r
-                 : end_transaction(catalog,
-                                   catalog_put_sketches(catalog, file->row, &sketches, err), err);
+                 : catalog_end(catalog, catalog_put_sketches(catalog, file->row, &sketches, err),
+                               err);
 }
 
 static int hash_file(struct catalog *catalog, const struct lib_file *file,
@@ -553,16 +544,16 @@ static int hash_file(struct catalog *catalog, const struct lib_file *file,
     if (r == 0)
         r = catalog_begin(catalog, err);
     return r < 0 ? r
-                 : end_transaction(catalog,
-                                   catalog_put_hashes(catalog, file->row, &content, tensors->ids,
-                                                      tensors->layout.count, err),
-                                   err);
+                 : catalog_end(catalog,
+                               catalog_put_hashes(catalog, file->row, &content, tensors->ids,
+                                                  tensors->layout.count, err),
+                               err);
 }
 
 static int copy_hashes(struct catalog *catalog, int64_t row, bool *ret, struct err *err)
 {
     int r = catalog_begin(catalog, err);
-    return r < 0 ? r : end_transaction(catalog, catalog_copy_hashes(catalog, row, ret, err), err);
+    return r < 0 ? r : catalog_end(catalog, catalog_copy_hashes(catalog, row, ret, err), err);
 }
 
 /* Reads one file for its hashes, or for its sketches alone, and keeps them. */

@@ -340,10 +340,7 @@ static int remember_damage(const struct check *check, size_t first, struct err *
             r = catalog_put_damage(catalog, m->fid, damaged, err);
     }
     map_release(&lost);
-    if (r == 0)
-        return catalog_commit(catalog, err);
-    catalog_rollback(catalog);
-    return r;
+    return catalog_end(catalog, r, err);
 }
 
 static int verify_store(struct ops *ops, const struct library *library, const char *path,

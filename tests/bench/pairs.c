@@ -2,7 +2,6 @@
 /* Pairs of models for measuring. */
 #include "tests/bench/bench.h"
 
-#include "bits/floats.h"
 #include "tests/unit/helpers.h"
 
 #include <math.h>
@@ -28,19 +27,6 @@ static void normal(uint64_t *state, float out[2])
     out[1] = r * sinf(angle);
 }
 
-static float widen(uint16_t h)
-{
-    uint32_t u = (uint32_t)h << 16;
-    float f;
-    memcpy(&f, &u, sizeof f);
-    return f;
-}
-
-static uint16_t narrow(float f)
-{
-    return float_to_bf16(DTYPE_F32, (const uint8_t *)&f);
-}
-
 static void fill_base(uint16_t *w, size_t n, unsigned seed)
 {
     uint64_t state = seed;
@@ -51,8 +37,8 @@ static void fill_base(uint16_t *w, size_t n, unsigned seed)
             spread = 0.02f * expf(0.3f * two[0]);
         }
         normal(&state, two);
-        w[i] = narrow(two[0] * spread);
-        w[i + 1] = narrow(two[1] * spread);
+        w[i] = test_narrow(two[0] * spread);
+        w[i + 1] = test_narrow(two[1] * spread);
     }
 }
 
@@ -62,8 +48,8 @@ static void fill_fine(uint16_t *w, const uint16_t *base, size_t n, double step, 
     float two[2];
     for (size_t i = 0; i < n; i += 2) {
         normal(&state, two);
-        w[i] = narrow(widen(base[i]) + two[0] * (float)step);
-        w[i + 1] = narrow(widen(base[i + 1]) + two[1] * (float)step);
+        w[i] = test_narrow(test_widen(base[i]) + two[0] * (float)step);
+        w[i + 1] = test_narrow(test_widen(base[i + 1]) + two[1] * (float)step);
     }
 }
 

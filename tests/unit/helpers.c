@@ -101,14 +101,14 @@ uint32_t test_random(uint32_t *state)
     return *state >> 8;
 }
 
-static uint16_t bf16(float f)
+uint16_t test_narrow(float f)
 {
     uint32_t u;
     memcpy(&u, &f, sizeof u);
     return (uint16_t)((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 
-static float widen(uint16_t h)
+float test_widen(uint16_t h)
 {
     uint32_t u = (uint32_t)h << 16;
     float f;
@@ -129,7 +129,8 @@ void test_weights(uint16_t *dst, size_t n, const uint16_t *base, uint32_t seed)
 {
     uint32_t state = seed * 2654435761u + 1;
     for (size_t i = 0; i < n; i++)
-        dst[i] = base ? bf16(widen(base[i]) + bell(&state) * 0.0002f) : bf16(bell(&state) * 0.04f);
+        dst[i] = base ? test_narrow(test_widen(base[i]) + bell(&state) * 0.0002f)
+                      : test_narrow(bell(&state) * 0.04f);
 }
 
 struct buf test_model(size_t big, uint32_t base_seed, uint32_t seed)

@@ -30,6 +30,10 @@ bool test_exists(const char *dir, const char *name);
 /* A safetensors file: the header as given, and n bytes of data behind. */
 struct buf test_safetensors(const char *header, const void *data, size_t n);
 
+/* A BF16 as a float, and a float (no NaN) rounded to BF16. */
+float test_widen(uint16_t h);
+uint16_t test_narrow(float f);
+
 /* Numbers that repeat from run to run. */
 uint32_t test_random(uint32_t *state);
 /* n BF16 weights near zero, as training leaves them; with base: the base moved a little. */

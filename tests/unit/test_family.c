@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/helpers.h"
 
-#include "bits/floats.h"
 #include "delta/profile.h"
 #include "family/family.h"
 
@@ -32,19 +31,6 @@ static int add_base(struct world *w, uint32_t seed)
     return i;
 }
 
-static float widen(uint16_t h)
-{
-    uint32_t u = (uint32_t)h << 16;
-    float f;
-    memcpy(&f, &u, sizeof f);
-    return f;
-}
-
-static uint16_t narrow(float f)
-{
-    return float_to_bf16(DTYPE_F32, (const uint8_t *)&f);
-}
-
 /* A fine-tune: every weight moved by about a fortieth of what weights are. */
 static int add_fine(struct world *w, int parent, uint32_t seed)
 {
@@ -52,7 +38,7 @@ static int add_fine(struct world *w, int parent, uint32_t seed)
     uint32_t random = seed * 2654435761u;
     for (size_t k = 0; k < ELEMENTS; k++) {
         float step = (float)(test_random(&random) >> 8) / 65536 - 0.5f;
-        w->profiles[i][k] = narrow(widen(w->profiles[parent][k]) + step * 0.004f);
+        w->profiles[i][k] = test_narrow(test_widen(w->profiles[parent][k]) + step * 0.004f);
     }
     return i;
 }
@@ -61,7 +47,8 @@ static int add_merge(struct world *w, int a, int b)
 {
     int i = add(w);
     for (size_t k = 0; k < ELEMENTS; k++) {
-        w->profiles[i][k] = narrow((widen(w->profiles[a][k]) + widen(w->profiles[b][k])) / 2);
+        w->profiles[i][k] =
+            test_narrow((test_widen(w->profiles[a][k]) + test_widen(w->profiles[b][k])) / 2);
     }
     return i;
 }
@@ -154,10 +141,10 @@ static void family_forest__checkpoints_of_a_run__are_in_order_below_the_base(voi
     for (int s = 1; s < 3; s++) {
         steps[s] = add(&w);
         for (size_t k = 0; k < ELEMENTS; k++) {
-            float drift = widen(w.profiles[steps[0]][k]) - widen(w.profiles[base][k]);
+            float drift = test_widen(w.profiles[steps[0]][k]) - test_widen(w.profiles[base][k]);
             float other = (float)(test_random(&random) >> 8) / 65536 - 0.5f;
             w.profiles[steps[s]][k] =
-                narrow(widen(w.profiles[steps[s - 1]][k]) + drift / 2 + other * 0.0015f);
+                test_narrow(test_widen(w.profiles[steps[s - 1]][k]) + drift / 2 + other * 0.0015f);
         }
     }
     for (int s = 0; s < 3; s++)
