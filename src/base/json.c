@@ -67,6 +67,20 @@ js *js_at(const js *array, size_t i)
     return json_array_get(array, i);
 }
 
+double js_real(const js *value, double otherwise)
+{
+    return json_is_number(value) ? json_number_value(value) : otherwise;
+}
+
+size_t js_keys(const js *object, const char *keys[], size_t most)
+{
+    size_t n = 0;
+    for (void *at = json_object_iter((js *)object); at && n < most;
+         at = json_object_iter_next((js *)object, at))
+        keys[n++] = json_object_iter_key(at);
+    return n;
+}
+
 bool js_is_object(const js *value)
 {
     return json_is_object(value);

@@ -29,6 +29,9 @@ bool js_get_bool(const js *object, const char *key);
 size_t js_count(const js *array);
 js *js_at(const js *array, size_t i);
 int64_t js_int(const js *value, int64_t otherwise);
+double js_real(const js *value, double otherwise); /* of integers, too */
+/* The keys of an object, at most `most` of them, borrowed; returns how many were written. */
+size_t js_keys(const js *object, const char *keys[], size_t most);
 bool js_is_object(const js *value);
 
 /* Building. Every js_put and js_push takes over the value that it is given. */

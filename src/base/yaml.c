@@ -1,11 +1,94 @@
 /* SPDX-License-Identifier: MIT */
-/* Front matter of model cards. The only file that knows libyaml. */
+/* Scalars of YAML, by events. The only file that knows libyaml. */
 #include "base/yaml.h"
 
 #include "base/mem.h"
 
 #include <string.h>
 #include <yaml.h>
+
+/* A mapping or a sequence that is open, and the key of keys that its values stand under. */
+struct level {
+    bool mapping, want_key;
+    const char *key;
+};
+
+struct walk {
+    const char *const *keys;
+    void (*found)(void *context, const char *key, const char *value);
+    void *context;
+    struct level levels[YAML_DEPTH];
+    int depth, values;
+};
+
+static const char *match(const char *const keys[], const char *text)
+{
+    while (*keys && strcmp(*keys, text) != 0)
+        keys++;
+    return *keys;
+}
+
+/* Opens a level; what stands in a list stands under the key of the list. */
+static bool open_level(struct walk *walk, bool mapping)
+{
+    if (walk->depth == YAML_DEPTH)
+        return false;
+    struct level *outer = walk->depth ? &walk->levels[walk->depth - 1] : NULL;
+    walk->levels[walk->depth++] = (struct level){mapping, mapping, outer ? outer->key : NULL};
+    if (outer)
+        outer->want_key = outer->mapping;
+    return true;
+}
+
+static bool take_scalar(struct walk *walk, const char *text)
+{
+    struct level *level = walk->depth ? &walk->levels[walk->depth - 1] : NULL;
+    if (level && level->want_key) {
+        const char *outer = walk->depth > 1 ? walk->levels[walk->depth - 2].key : NULL;
+        level->key = strcmp(text, "path") == 0 && outer ? outer : match(walk->keys, text);
+    } else if (level && level->key && *text) {
+        walk->found(walk->context, level->key, text);
+    }
+    if (level && level->mapping)
+        level->want_key = !level->want_key;
+    return ++walk->values < YAML_VALUE_LIMIT;
+}
+
+static bool take_event(struct walk *walk, const yaml_event_t *event)
+{
+    switch (event->type) {
+    case YAML_MAPPING_START_EVENT:
+    case YAML_SEQUENCE_START_EVENT:
+        return open_level(walk, event->type == YAML_MAPPING_START_EVENT);
+    case YAML_MAPPING_END_EVENT:
+    case YAML_SEQUENCE_END_EVENT:
+        walk->depth--;
+        return true;
+    case YAML_SCALAR_EVENT:
+        return take_scalar(walk, (const char *)event->data.scalar.value);
+    case YAML_ALIAS_EVENT:
+    case YAML_STREAM_END_EVENT:
+        return false;
+    default:
+        return true;
+    }
+}
+
+void yaml_scalars(const char *bytes, size_t n, const char *const keys[],
+                  void (*found)(void *context, const char *key, const char *value), void *context)
+{
+    struct walk walk = {.keys = keys, .found = found, .context = context};
+    yaml_parser_t parser;
+    yaml_event_t event;
+    if (!yaml_parser_initialize(&parser))
+        abort();
+    yaml_parser_set_input_string(&parser, (const unsigned char *)bytes, n);
+    for (bool more = true; more && yaml_parser_parse(&parser, &event);) {
+        more = take_event(&walk, &event);
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+}
 
 struct block {
     const char *key;
@@ -16,40 +99,8 @@ static void parse_block(const struct block *block,
                         void (*found)(void *context, const char *key, const char *value),
                         void *context)
 {
-    yaml_parser_t parser;
-    yaml_event_t event;
-    if (!yaml_parser_initialize(&parser))
-        abort();
-    yaml_parser_set_input_string(&parser, (const unsigned char *)block->text.data, block->text.len);
-    int depth = 0, values = 0;
-    bool more = true, key_seen = false;
-    while (more && yaml_parser_parse(&parser, &event)) {
-        switch (event.type) {
-        case YAML_MAPPING_START_EVENT:
-        case YAML_SEQUENCE_START_EVENT:
-            depth++;
-            more = depth <= 2 && !(depth == 2 && event.type == YAML_MAPPING_START_EVENT);
-            break;
-        case YAML_MAPPING_END_EVENT:
-        case YAML_SEQUENCE_END_EVENT:
-            depth--;
-            break;
-        case YAML_SCALAR_EVENT:
-            if (key_seen && event.data.scalar.length)
-                found(context, block->key, (const char *)event.data.scalar.value);
-            key_seen = true;
-            more = ++values < YAML_VALUE_LIMIT;
-            break;
-        case YAML_ALIAS_EVENT:
-        case YAML_STREAM_END_EVENT:
-            more = false;
-            break;
-        default:
-            break;
-        }
-        yaml_event_delete(&event);
-    }
-    yaml_parser_delete(&parser);
+    const char *const keys[] = {block->key, NULL};
+    yaml_scalars(block->text.data, block->text.len, keys, found, context);
 }
 
 /* The key of keys that the line begins with, as "key:". */

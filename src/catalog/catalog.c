@@ -48,6 +48,7 @@ enum statement {
     TENSOR_SKETCHES,
     PROFILE_PUT,
     PROFILE_FIND,
+    SHARED_BYTES,
     EDGES_DROP,
     EDGE_PUT,
     LOAD_EDGES,
@@ -57,12 +58,15 @@ enum statement {
     MODEL_FILE_PUT,
     CLAIMS_DROP,
     CLAIM_PUT,
+    FILE_CLAIMS_DROP,
+    FILE_CLAIM_PUT,
     MODEL_SEEN,
     SWEEP_FILES,
     SWEEP_CLAIMS,
     SWEEP_MODELS,
     ORPHAN_TENSORS,
     ORPHAN_FILES,
+    ORPHAN_CLAIMS,
     ESTIMATE_PUT,
     ESTIMATE_KEY,
     TENSOR_PLACES,
@@ -135,9 +139,13 @@ static const char *const statements[STATEMENT_COUNT] = {
                     " WHERE row = ?1",
     [PROFILE_FIND] = "SELECT architecture, profile FROM models WHERE row = ?1"
                      " AND profile_key = ?2",
+    [SHARED_BYTES] = "SELECT total(CASE WHEN id IN (SELECT u.id FROM tensors u JOIN model_files n"
+                     " ON n.file = u.file WHERE n.model = ?2 AND u.id IS NOT NULL) THEN bytes END),"
+                     " total(bytes) FROM tensors t JOIN model_files m ON m.file = t.file"
+                     " WHERE m.model = ?1",
     [EDGES_DROP] = "DELETE FROM edges",
-    [EDGE_PUT] = "INSERT INTO edges VALUES(?1, ?2, ?3, ?4, ?5)",
-    [LOAD_EDGES] = "SELECT model, parent, second, distance, kin FROM edges ORDER BY model",
+    [EDGE_PUT] = "INSERT INTO edges VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [LOAD_EDGES] = "SELECT model, parent, second, distance, kin, shared FROM edges ORDER BY model",
     [MODEL_STAMP] = "SELECT stamp FROM models WHERE id = ?1",
     [MODEL_PUT] = "INSERT INTO models(id, name, source, root, path, revision, run, flags, stamp)"
                   " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
@@ -147,12 +155,15 @@ static const char *const statements[STATEMENT_COUNT] = {
     [MODEL_FILE_PUT] = "INSERT INTO model_files VALUES(?1, ?2, ?3, ?4)",
     [CLAIMS_DROP] = "DELETE FROM claims WHERE model = ?1",
     [CLAIM_PUT] = "INSERT INTO claims VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [FILE_CLAIMS_DROP] = "DELETE FROM file_claims WHERE path = ?1",
+    [FILE_CLAIM_PUT] = "INSERT INTO file_claims VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [MODEL_SEEN] = "INSERT OR IGNORE INTO temp.seen VALUES(?1)",
     [SWEEP_FILES] = "DELETE FROM model_files WHERE model IN" UNSEEN,
     [SWEEP_CLAIMS] = "DELETE FROM claims WHERE model IN" UNSEEN,
     [SWEEP_MODELS] = "DELETE FROM models WHERE row IN" UNSEEN,
     [ORPHAN_TENSORS] = "DELETE FROM tensors WHERE file IN " UNNAMED,
     [ORPHAN_FILES] = "DELETE FROM files WHERE row NOT IN (SELECT file FROM model_files)",
+    [ORPHAN_CLAIMS] = "DELETE FROM file_claims WHERE path NOT IN (SELECT path FROM files)",
     [ESTIMATE_PUT] = "UPDATE models SET frees = ?2, frees_key = ?3 WHERE id = ?1",
     [ESTIMATE_KEY] = "SELECT frees_key FROM models WHERE id = ?1",
     [TENSOR_PLACES] = "SELECT f.path, t.offset, t.bytes FROM tensors t JOIN files f"
@@ -170,8 +181,10 @@ static const char *const statements[STATEMENT_COUNT] = {
     [LOAD_MODELS] = "SELECT row, id, name, source, root, path, revision, run, flags, frees"
                     " FROM models ORDER BY row",
     [LOAD_MODEL_FILES] = "SELECT model, file, name FROM model_files ORDER BY model, idx",
-    [LOAD_CLAIMS] = "SELECT model, kind, kind_name, target, detail FROM claims"
-                    " ORDER BY model, idx",
+    [LOAD_CLAIMS] = "SELECT model, kind_name, target, detail, kind, idx FROM claims UNION"
+                    " SELECT m.model, c.kind_name, c.target, c.detail, c.kind, c.idx"
+                    " FROM file_claims c JOIN files f ON f.path = c.path"
+                    " JOIN model_files m ON m.file = f.row ORDER BY 1, 5, 6",
 };
 
 struct catalog {
@@ -979,6 +992,23 @@ int catalog_find_profile(struct catalog *catalog, int64_t model, struct catalog_
     return 0;
 }
 
+int catalog_shared(struct catalog *catalog, int64_t model, int64_t other, double *ret,
+                   struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, SHARED_BYTES);
+    if (st) {
+        sqlite3_bind_int64(st, 1, model);
+        sqlite3_bind_int64(st, 2, other);
+    }
+    int r = step(catalog, st, err);
+    if (r <= 0)
+        return r;
+    double all = sqlite3_column_double(st, 1);
+    *ret = all > 0 ? sqlite3_column_double(st, 0) / all : 0;
+    sqlite3_reset(st);
+    return 0;
+}
+
 int catalog_put_edges(struct catalog *catalog, const struct catalog_edge *edges, size_t count,
                       struct err *err)
 {
@@ -991,6 +1021,7 @@ int catalog_put_edges(struct catalog *catalog, const struct catalog_edge *edges,
             sqlite3_bind_int64(st, 3, edges[i].second);
             sqlite3_bind_double(st, 4, edges[i].distance);
             sqlite3_bind_int64(st, 5, edges[i].kin);
+            sqlite3_bind_double(st, 6, edges[i].shared);
         }
         r = run(catalog, st, err);
     }
@@ -1074,6 +1105,36 @@ static int drop_by_row(struct catalog *catalog, enum statement which, int64_t ro
     return run(catalog, st, err);
 }
 
+/* Puts a claim whose owner is bound already; st may be NULL. */
+static int put_claim(struct catalog *catalog, sqlite3_stmt *st, size_t i,
+                     const struct catalog_claim *claim, struct err *err)
+{
+    if (st) {
+        sqlite3_bind_int64(st, 2, (int64_t)i);
+        sqlite3_bind_int(st, 3, claim->kind);
+        bind_text(st, 4, claim->kind_name);
+        bind_name(st, 5, claim->target);
+        bind_text(st, 6, claim->detail);
+    }
+    return run(catalog, st, err);
+}
+
+int catalog_put_file_claims(struct catalog *catalog, const char *path,
+                            const struct catalog_claim *claims, size_t count, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, FILE_CLAIMS_DROP);
+    if (st)
+        bind_name(st, 1, path);
+    int r = run(catalog, st, err);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        st = statement(catalog, FILE_CLAIM_PUT);
+        if (st)
+            bind_name(st, 1, path);
+        r = put_claim(catalog, st, i, &claims[i], err);
+    }
+    return r;
+}
+
 int catalog_put_model(struct catalog *catalog, const struct catalog_model *model,
                       const struct catalog_claim *claims, size_t claim_count, struct err *err)
 {
@@ -1095,15 +1156,9 @@ int catalog_put_model(struct catalog *catalog, const struct catalog_model *model
         r = drop_by_row(catalog, CLAIMS_DROP, row, err);
     for (size_t i = 0; i < claim_count && r == 0; i++) {
         sqlite3_stmt *st = statement(catalog, CLAIM_PUT);
-        if (!st)
-            return fail(catalog, err);
-        sqlite3_bind_int64(st, 1, row);
-        sqlite3_bind_int64(st, 2, (int64_t)i);
-        sqlite3_bind_int(st, 3, claims[i].kind);
-        bind_text(st, 4, claims[i].kind_name);
-        bind_name(st, 5, claims[i].target);
-        bind_text(st, 6, claims[i].detail);
-        r = run(catalog, st, err);
+        if (st)
+            sqlite3_bind_int64(st, 1, row);
+        r = put_claim(catalog, st, i, &claims[i], err);
     }
     return r;
 }
@@ -1139,8 +1194,11 @@ int catalog_sweep_root(struct catalog *catalog, const char *root, struct err *er
 
 int catalog_drop_orphans(struct catalog *catalog, struct err *err)
 {
-    int r = run(catalog, statement(catalog, ORPHAN_TENSORS), err);
-    return r < 0 ? r : run(catalog, statement(catalog, ORPHAN_FILES), err);
+    static const enum statement drops[] = {ORPHAN_TENSORS, ORPHAN_FILES, ORPHAN_CLAIMS};
+    int r = 0;
+    for (size_t i = 0; i < COUNT_OF(drops) && r == 0; i++)
+        r = run(catalog, statement(catalog, drops[i]), err);
+    return r;
 }
 
 /* Row numbers of the database to indices of the snapshot; rows come in ascending order. */
@@ -1307,10 +1365,10 @@ static int load_claims(struct catalog *catalog, struct library *library,
         at = model;
         if (model >= 0)
             *ARRAY_ADD(claims, count, cap) =
-                (struct lib_claim){.kind = sqlite3_column_int(st, 1),
-                                   .kind_name = or_empty(column_name(&library->arena, st, 2)),
-                                   .target = or_empty(column_name(&library->arena, st, 3)),
-                                   .detail = or_empty(column_name(&library->arena, st, 4))};
+                (struct lib_claim){.kind_name = or_empty(column_name(&library->arena, st, 1)),
+                                   .target = or_empty(column_name(&library->arena, st, 2)),
+                                   .detail = or_empty(column_name(&library->arena, st, 3)),
+                                   .model = NO_MODEL};
     } while (r > 0);
     free(claims);
     return r;
@@ -1332,6 +1390,7 @@ static int load_edges(struct catalog *catalog, struct library *library,
         library->models[model].second = map_find(models, sqlite3_column_int64(st, 2));
         library->models[model].distance = sqlite3_column_double(st, 3);
         library->models[model].kin = (unsigned)sqlite3_column_int(st, 4) | KIN_KNOWN;
+        library->models[model].shared = sqlite3_column_double(st, 5);
     }
     return r;
 }

@@ -96,6 +96,18 @@ int catalog_find_file(struct catalog *catalog, const char *key, struct catalog_f
 int catalog_put_file(struct catalog *catalog, struct catalog_file *file,
                      const struct layout *layout, struct err *err);
 
+/* A claim of ancestry: kind, the smaller the better, and texts as of src/lineage. */
+struct catalog_claim {
+    int kind;
+    const char *kind_name, *target, *detail;
+};
+/*
+ * What the weight file at a path says, instead of what it said before. It outlasts the file's row:
+ * a compressed file is another row.
+ */
+int catalog_put_file_claims(struct catalog *catalog, const char *path,
+                            const struct catalog_claim *claims, size_t count, struct err *err);
+
 /* What hashing a file found: its content id, and one id for each of its tensors. */
 int catalog_put_hashes(struct catalog *catalog, int64_t row, const struct hash128 *content,
                        const struct hash128 *ids, size_t count, struct err *err);
@@ -150,11 +162,15 @@ int catalog_put_profile(struct catalog *catalog, int64_t model,
 int catalog_find_profile(struct catalog *catalog, int64_t model, struct catalog_profile *profile,
                          struct err *err);
 
+/* The share of the bytes of a model's tensors that another one has, too, by their content ids. */
+int catalog_shared(struct catalog *catalog, int64_t model, int64_t other, double *ret,
+                   struct err *err);
+
 /* Who descends from whom; parent, and second of a merge, 0: nobody. kin: enum kin of
  * model/library.h. */
 struct catalog_edge {
     int64_t model, parent, second;
-    double distance;
+    double distance, shared;
     unsigned kin;
 };
 /* Instead of all that were there. */
@@ -169,10 +185,6 @@ struct catalog_model {
     const int64_t *rows;  /* its files */
     const char *const *file_names;
     size_t file_count;
-};
-struct catalog_claim {
-    int kind;
-    const char *kind_name, *target, *detail;
 };
 
 /* ERR_NOTFOUND where there is no such model. */

@@ -34,6 +34,12 @@ static const char *const schema_steps[] = {
     "ALTER TABLE models ADD COLUMN profile_key BLOB;"
     "CREATE TABLE edges(model INTEGER PRIMARY KEY, parent INTEGER, second INTEGER,"
     " distance REAL, kin INTEGER);",
+    /* Claims: of weight files, too, and the best source first; models are read again for them. */
+    "ALTER TABLE edges ADD COLUMN shared REAL;"
+    "CREATE TABLE file_claims(path BLOB, idx INTEGER, kind INTEGER, kind_name TEXT, target BLOB,"
+    " detail TEXT, PRIMARY KEY(path, idx)) WITHOUT ROWID;"
+    "UPDATE claims SET kind = CASE kind_name WHEN 'card' THEN 1 WHEN 'adapter' THEN 2 ELSE 4 END;"
+    "UPDATE models SET stamp = zeroblob(16);",
 };
 
 #endif

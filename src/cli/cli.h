@@ -89,6 +89,9 @@ int cli_models(struct cli *cli, const struct library *library, bool all, int **r
 /* The model as --json shows it in list and show. */
 js *cli_model_json(const struct library *library, const struct lib_model *model);
 
+/* The parents of a model as --json shows them in tree and show. */
+js *cli_parents_json(const struct library *library, int model);
+
 struct done_report;
 /* Shows what a verb did to models ("compressed"), with r and err its result; the exit status. */
 int cli_done(struct cli *cli, struct done_report *report, const char *verb, int r,

@@ -3,6 +3,8 @@
 #include "cli/cli.h"
 
 #include "base/text.h"
+#include "ops/tree.h"
+#include "ops/tree.h"
 #include "ops/view.h"
 
 #include <string.h>
@@ -185,6 +187,7 @@ static void put_files(js *document, const struct library *library, const struct 
     }
     js_put(document, "files", files);
     js_put(document, "claims", claims);
+    js_put(document, "parents", cli_parents_json(library, (int)(model - library->models)));
 }
 
 static int add_tensor(void *context, const struct view_tensor *tensor)
@@ -208,16 +211,21 @@ static int print_tensor(void *context, const struct view_tensor *tensor)
     return 0;
 }
 
-static void print_base(const struct library *library, const struct lib_model *model)
+/* One line for each parent, and who descends from it. */
+static void print_lineage(const struct library *library, int index)
 {
-    if (model->base != NO_MODEL) {
-        cli_print("  base       %s", library->models[model->base].name);
-        if (model->distance >= 0)
-            printf(", differs %.1f/16 bits", model->distance);
-        printf("%s\n", model->kin & KIN_CLAIMED ? ", declared" : "");
+    struct tree_parent parents[TREE_PARENTS];
+    size_t count = tree_parents(library, index, parents), children = 0;
+    for (size_t i = 0; i < count; i++) {
+        AUTO_BUF struct buf line = {0};
+        tree_describe_parent(&parents[i], &line);
+        cli_print("  parent     %s%s  %s\n", parents[i].name,
+                  parents[i].model == NO_MODEL ? " (not here)" : "", line.data);
     }
-    if (model->kin & KIN_DENIED)
-        printf("             another one is declared, but the bits say no\n");
+    for (size_t i = 0; i < library->model_count; i++)
+        children += library->models[i].base == index;
+    if (children)
+        printf("  children   %zu\n", children);
 }
 
 static void print_model(const struct library *library, const struct lib_model *model)
@@ -239,11 +247,13 @@ static void print_model(const struct library *library, const struct lib_model *m
               (unsigned long long)model->tensors, (unsigned long long)model->parameters,
               dtype_name(model_dtype(model)));
     cli_print("  modified   %s\n", when);
-    print_base(library, model);
-    for (size_t i = 0; i < model->claim_count; i++)
-        cli_print("  %-10s says: %s%s%s\n", model->claims[i].kind_name,
-                  *model->claims[i].detail ? model->claims[i].detail : "comes from",
-                  *model->claims[i].detail ? " of " : " ", model->claims[i].target);
+    print_lineage(library, (int)(model - library->models));
+    for (size_t i = 0; i < model->claim_count; i++) {
+        const struct lib_claim *claim = &model->claims[i];
+        bool words = *claim->detail, target = *claim->target;
+        cli_print("  %-10s says: %s%s%s\n", claim->kind_name, words ? claim->detail : "comes from",
+                  !target ? "" : words ? " of " : " ", claim->target);
+    }
     for (size_t i = 0; i < model->file_count; i++) {
         const struct lib_file *file = &library->files[model->files[i]];
         text_size(size, file->size);

@@ -3,8 +3,10 @@
 #include "delta/profile.h"
 
 #include "base/mem.h"
-#include "bits/floats.h"
+#include "bits/differ.h"
+#include "bits/simd.h"
 
+#include <endian.h>
 #include <string.h>
 
 enum { RUN = 2 * SKETCH_RUN, RUNS = PROFILE_BYTES / RUN, TENSOR_RUNS = SKETCH_TENSOR / RUN };
@@ -60,59 +62,111 @@ void profile_build(struct profile_tensor *tensors, size_t count, uint8_t profile
 
 double profile_distance(const uint8_t a[PROFILE_BYTES], const uint8_t b[PROFILE_BYTES])
 {
-    uint64_t bits = 0;
-    for (size_t i = 0; i < PROFILE_BYTES; i += 8) {
-        uint64_t x, y;
-        memcpy(&x, a + i, 8);
-        memcpy(&y, b + i, 8);
-        bits += (unsigned)__builtin_popcountll(x ^ y);
-    }
-    return (double)bits / (PROFILE_BYTES / 2);
+    return (double)bits_differ(a, b, PROFILE_BYTES) / (PROFILE_BYTES / 2);
 }
 
-enum { ELEMENTS = PROFILE_BYTES / 2, STEPS = 3, FEW = 32 };
-
-/* An element of a profile as an integer in the order of floats, and as a float. */
-static int order_of(const uint8_t *profile, size_t i)
+void profile_coarse(const uint8_t profile[PROFILE_BYTES], uint8_t coarse[PROFILE_COARSE])
 {
-    int u = (int)bits_load(profile + 2 * i, 2);
+    enum { EACH = PROFILE_BYTES / PROFILE_COARSE };
+    for (size_t run = 0; run < RUNS / EACH; run++)
+        memcpy(coarse + run * RUN, profile + (run * EACH + EACH / 2) * RUN, RUN);
+}
+
+double profile_coarse_distance(const uint8_t a[PROFILE_COARSE], const uint8_t b[PROFILE_COARSE])
+{
+    return (double)bits_differ(a, b, PROFILE_COARSE) / (PROFILE_COARSE / 2);
+}
+
+enum { ELEMENTS = PROFILE_BYTES / 2, STEPS = 3, FEW = 32, LANES = 16 };
+
+SIMD_BODY int load(const uint8_t *profile, size_t i)
+{
+    uint16_t u;
+    memcpy(&u, profile + 2 * i, sizeof u);
+    return le16toh(u);
+}
+
+/* An element as an integer in the order of floats. */
+SIMD_BODY int order_of(const uint8_t *profile, size_t i)
+{
+    int u = load(profile, i);
     return u & 0x8000 ? -(u & 0x7fff) - 1 : u;
 }
 
-static double value_of(const uint8_t *profile, size_t i)
+/* An element as a float; infinities and NaN tell nothing. */
+SIMD_BODY float value_of(const uint8_t *profile, size_t i)
 {
-    uint32_t u = (uint32_t)bits_load(profile + 2 * i, 2) << 16;
+    uint32_t u = (uint32_t)load(profile, i) << 16;
     float f;
+    u = (u & 0x7f800000) == 0x7f800000 ? 0 : u;
     memcpy(&f, &u, sizeof f);
-    return f - f == 0 ? (double)f : 0; /* infinities and NaN tell nothing */
+    return f;
 }
+
+SIMD_BODY double kept(const uint8_t *base, const uint8_t *elder, const uint8_t *younger)
+{
+    int changed = 0, same = 0;
+    for (size_t i = 0; i < ELEMENTS; i++) {
+        int b = order_of(base, i), e = order_of(elder, i), y = order_of(younger, i);
+        int moved = abs(e - b) >= STEPS;
+        changed += moved;
+        same += moved & (abs(y - e) < abs(y - b));
+    }
+    return changed < FEW ? 0 : (double)same / (double)changed;
+}
+
+/* The sum of (a - from)(b - from), in lanes that a vector holds. */
+SIMD_BODY double dot(const uint8_t *from, const uint8_t *a, const uint8_t *b)
+{
+    float lanes[LANES] = {0}, sum = 0;
+    for (size_t i = 0; i < ELEMENTS; i += LANES)
+        for (size_t k = 0; k < LANES; k++) {
+            float f = value_of(from, i + k);
+            lanes[k] += (value_of(a, i + k) - f) * (value_of(b, i + k) - f);
+        }
+    for (size_t k = 0; k < LANES; k++)
+        sum += lanes[k];
+    return (double)sum;
+}
+
+#ifdef SIMD_X86
+SIMD_TARGET_AVX2 static double kept_avx2(const uint8_t *base, const uint8_t *elder,
+                                         const uint8_t *younger)
+{
+    return kept(base, elder, younger);
+}
+
+SIMD_TARGET_AVX2 static double dot_avx2(const uint8_t *from, const uint8_t *a, const uint8_t *b)
+{
+    return dot(from, a, b);
+}
+#endif
 
 double profile_kept(const uint8_t base[PROFILE_BYTES], const uint8_t elder[PROFILE_BYTES],
                     const uint8_t younger[PROFILE_BYTES])
 {
-    size_t changed = 0, kept = 0;
-    for (size_t i = 0; i < ELEMENTS; i++) {
-        int b = order_of(base, i), e = order_of(elder, i), y = order_of(younger, i);
-        if (abs(e - b) < STEPS)
-            continue;
-        changed++;
-        kept += abs(y - e) < abs(y - b);
-    }
-    return changed < FEW ? 0 : (double)kept / (double)changed;
+#ifdef SIMD_X86
+    if (simd_level() >= SIMD_AVX2)
+        return kept_avx2(base, elder, younger);
+#endif
+    return kept(base, elder, younger);
 }
 
-double profile_off_line(const uint8_t model[PROFILE_BYTES], const uint8_t a[PROFILE_BYTES],
-                        const uint8_t b[PROFILE_BYTES])
+double profile_dot(const uint8_t from[PROFILE_BYTES], const uint8_t a[PROFILE_BYTES],
+                   const uint8_t b[PROFILE_BYTES])
 {
-    double across = 0, along = 0, whole = 0;
-    for (size_t i = 0; i < ELEMENTS; i++) {
-        double m = value_of(model, i) - value_of(a, i), c = value_of(b, i) - value_of(a, i);
-        across += m * c;
-        along += c * c;
-        whole += m * m;
-    }
-    double share = along > 0 ? across / along : 0;
-    if (share < 0.05 || share > 0.95 || whole <= 0)
+#ifdef SIMD_X86
+    if (simd_level() >= SIMD_AVX2)
+        return dot_avx2(from, a, b);
+#endif
+    return dot(from, a, b);
+}
+
+double profile_off_line(double aa, double ab, double bb)
+{
+    /* From a: the model lies at -a, and b at b - a. */
+    double along = aa + bb - 2 * ab, share = along > 0 ? (aa - ab) / along : 0;
+    if (share < 0.05 || share > 0.95 || aa <= 0)
         return 1;
-    return (whole - share * across) / whole;
+    return (aa - share * (aa - ab)) / aa;
 }

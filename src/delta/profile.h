@@ -33,12 +33,21 @@ void profile_build(struct profile_tensor *tensors, size_t count, uint8_t profile
 double profile_kept(const uint8_t base[PROFILE_BYTES], const uint8_t elder[PROFILE_BYTES],
                     const uint8_t younger[PROFILE_BYTES]);
 
+/* The sum over all elements of (a - from) (b - from). */
+double profile_dot(const uint8_t from[PROFILE_BYTES], const uint8_t a[PROFILE_BYTES],
+                   const uint8_t b[PROFILE_BYTES]);
+
 /*
- * How far a model is from a straight line between two others: what is left of the squares of its
- * differences from a when the best mixture of a and b is taken away; 1 where that lies outside.
+ * How far a model is from a straight line between two others, a and b, by their profile_dot from
+ * it: what is left of the squares of its differences from a when the best mixture of a and b is
+ * taken away; 1 where that lies outside.
  */
-double profile_off_line(const uint8_t model[PROFILE_BYTES], const uint8_t a[PROFILE_BYTES],
-                        const uint8_t b[PROFILE_BYTES]);
+double profile_off_line(double aa, double ab, double bb);
+
+/* An eighth of a profile, from everywhere in it: by it most comparisons can be left out. */
+enum { PROFILE_COARSE = 1024 };
+void profile_coarse(const uint8_t profile[PROFILE_BYTES], uint8_t coarse[PROFILE_COARSE]);
+double profile_coarse_distance(const uint8_t a[PROFILE_COARSE], const uint8_t b[PROFILE_COARSE]);
 
 /* Bit distance: how many of the 16 bits of an element differ, on average. */
 double profile_distance(const uint8_t a[PROFILE_BYTES], const uint8_t b[PROFILE_BYTES]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The forest. Groups of one architecture are small: all pairs of a group are compared. */
+/* The forest, out of what family_compare found. */
 #include "family/family.h"
 
 #include "base/mem.h"
@@ -7,24 +7,23 @@
 
 #include <string.h>
 
-enum {
-    GROUP_MOST = 8192, /* a larger group is compared in parts */
-    NEAREST = 6,       /* among so many the parents of a merge are looked for */
-};
-#define KEPT 0.9 /* a descendant keeps at least so much of what its parent changed */
+enum { NEAREST = 6 }; /* among so many the parents of a merge are looked for */
+#define KEPT 0.9      /* a descendant keeps at least so much of what its parent changed */
 #define MUCH_NEARER 0.75
 #define ON_LINE 0.05 /* of a merge, rounding leaves about 0.01; of a straight run, 0.1 */
 
 struct forest {
     const struct family_member *members;
+    const struct family_relations *relations;
     struct family_edge *edges;
     size_t count;
 };
 
+/* How well a member would do as a root: who made it, and what others say of it. */
 struct standing {
-    size_t member, claims, relatives;
-    bool made;  /* a checkpoint, or a merge: not the beginning */
-    double sum; /* of the distances from its relatives */
+    size_t at, claims, relatives;
+    int made; /* 0: may be the beginning; a first checkpoint, a merge, a later one */
+    double sum;
     int64_t age;
 };
 
@@ -38,11 +37,17 @@ struct group {
     const struct forest *forest;
     const int *members;
     size_t count;
+    size_t *place;  /* in the group, of each member of the forest */
     double *near;   /* to the tree so far */
     int *neighbour; /* in the tree, of near; -1 */
     bool *joined;
-    struct standing *standings;
     struct merge *merges; /* a -1: it is none */
+    /* Who has whom among its nearest: of place i, listeners[first[i]] up to first[i + 1]. */
+    size_t *first;
+    struct listener {
+        size_t at;
+        float distance;
+    } * listeners;
 };
 
 static double distance(const struct forest *f, int a, int b)
@@ -53,40 +58,50 @@ static double distance(const struct forest *f, int a, int b)
     return profile_distance(x->profile, y->profile);
 }
 
-/* What others of the group say of a member, and how near they are: the better root. */
-static void take_standings(struct group *g)
-{
-    for (size_t i = 0; i < g->count; i++) {
-        g->standings[i].member = i;
-        g->standings[i].age = g->forest->members[g->members[i]].age;
-        g->standings[i].made = g->forest->members[g->members[i]].step || g->merges[i].a >= 0;
-        for (size_t k = 0; k < i; k++) {
-            double d = distance(g->forest, g->members[i], g->members[k]);
-            if (d >= FAMILY_CUT)
-                continue;
-            g->standings[i].relatives++;
-            g->standings[k].relatives++;
-            g->standings[i].sum += d;
-            g->standings[k].sum += d;
-            g->standings[i].claims += g->forest->members[g->members[k]].claim == g->members[i];
-            g->standings[k].claims += g->forest->members[g->members[i]].claim == g->members[k];
-        }
-    }
-}
-
 static int by_standing(const void *a, const void *b)
 {
     const struct standing *x = a, *y = b;
     if (x->made != y->made)
-        return x->made ? 1 : -1;
+        return x->made < y->made ? -1 : 1;
     if (x->claims != y->claims)
         return x->claims > y->claims ? -1 : 1;
     if (x->relatives != y->relatives)
         return x->relatives > y->relatives ? -1 : 1;
     if (x->sum != y->sum)
         return x->sum < y->sum ? -1 : 1;
-    return x->age != y->age ? (x->age < y->age ? -1 : 1)
-                            : (x->member > y->member) - (x->member < y->member);
+    return x->age != y->age ? (x->age < y->age ? -1 : 1) : (x->at > y->at) - (x->at < y->at);
+}
+
+/* The sum of the distances from all relatives, from the nearest ones by whole profiles. */
+static double sum_of(const struct family_relations *r)
+{
+    double sum = r->sum;
+    for (uint32_t n = 0; n < r->count; n++)
+        sum += (double)(r->near[n].full - r->near[n].coarse);
+    return sum;
+}
+
+/* The members of a group, the best roots first: free it. */
+static struct standing *take_standings(const struct group *g)
+{
+    struct standing *standings = mem_zalloc(g->count * sizeof *standings);
+    const struct forest *f = g->forest;
+    for (size_t i = 0; i < g->count; i++) {
+        const struct family_member *m = &f->members[g->members[i]];
+        standings[i].at = i;
+        standings[i].made = m->before >= 0          ? 3
+                            : g->merges[i].a >= 0   ? 2
+                            : m->step               ? 1
+                                                    : 0;
+        standings[i].relatives = f->relations[g->members[i]].relatives;
+        standings[i].sum = sum_of(&f->relations[g->members[i]]);
+        standings[i].age = m->age;
+        double d = m->claim >= 0 ? distance(f, m->claim, g->members[i]) : -1;
+        if (d >= 0 && d < FAMILY_CUT)
+            standings[g->place[m->claim]].claims++;
+    }
+    qsort(standings, g->count, sizeof *standings, by_standing);
+    return standings;
 }
 
 /* Whether a model can descend from one that is in the tree: from the root, or with its changes. */
@@ -100,30 +115,40 @@ static bool may_descend(const struct forest *f, int parent, int child, double d)
            profile_kept(m[root].profile, m[parent].profile, m[child].profile) >= KEPT;
 }
 
+static void offer(struct group *g, size_t at, size_t to, double d)
+{
+    if (g->joined[to] || d >= g->near[to] || d >= FAMILY_CUT ||
+        !may_descend(g->forest, g->members[at], g->members[to], d))
+        return;
+    g->near[to] = d;
+    g->neighbour[to] = g->members[at];
+}
+
+/* Offers a new member of the tree to those that it is near to, or that are near to it. */
 static void join(struct group *g, size_t at)
 {
+    const struct family_relations *r = &g->forest->relations[g->members[at]];
     g->joined[at] = true;
-    for (size_t i = 0; i < g->count; i++) {
-        if (g->joined[i])
-            continue;
-        double d = distance(g->forest, g->members[at], g->members[i]);
-        if (d < g->near[i] && may_descend(g->forest, g->members[at], g->members[i], d)) {
-            g->near[i] = d;
-            g->neighbour[i] = g->members[at];
-        }
-    }
+    for (uint32_t n = 0; n < r->count; n++)
+        offer(g, at, g->place[r->near[n].member], (double)r->near[n].full);
+    for (size_t n = g->first[at]; n < g->first[at + 1]; n++)
+        offer(g, at, g->listeners[n].at, (double)g->listeners[n].distance);
 }
 
 /* Grows one tree from a root until nothing related is left. */
 static void grow(struct group *g, size_t root)
 {
+    const struct forest *f = g->forest;
     for (size_t i = 0; i < g->count; i++) {
         g->near[i] = FAMILY_CUT;
         g->neighbour[i] = -1;
     }
-    g->forest->edges[g->members[root]] =
-        (struct family_edge){.parent = -1, .second = -1, .distance = -1};
     join(g, root);
+    if (!f->relations[g->members[root]].relatives)
+        return;
+    for (size_t i = 0; i < g->count; i++)
+        if (!g->joined[i] && f->relations[g->members[i]].relatives)
+            offer(g, root, i, distance(f, g->members[root], g->members[i]));
     for (;;) {
         size_t next = SIZE_MAX;
         for (size_t i = 0; i < g->count; i++)
@@ -132,7 +157,7 @@ static void grow(struct group *g, size_t root)
                 next = i;
         if (next == SIZE_MAX)
             return;
-        g->forest->edges[g->members[next]] = (struct family_edge){
+        f->edges[g->members[next]] = (struct family_edge){
             .parent = g->neighbour[next], .second = -1, .distance = g->near[next]};
         join(g, next);
     }
@@ -147,44 +172,28 @@ static bool descends(const struct forest *f, int a, int b)
     return false;
 }
 
-/* The nearest relatives of a member, nearest first: places in the group. */
-static size_t nearest(const struct group *g, size_t at, size_t out[NEAREST])
+/* A model that lies on the line between two of its nearest is their merge. */
+static struct merge find_merge(const struct forest *f, int self)
 {
-    double distances[NEAREST];
-    size_t n = 0;
-    for (size_t i = 0; i < g->count; i++) {
-        double d = i == at ? FAMILY_CUT : distance(g->forest, g->members[at], g->members[i]);
-        if (d >= FAMILY_CUT || (n == NEAREST && d >= distances[n - 1]))
-            continue;
-        size_t k = n < NEAREST ? n++ : n - 1;
-        for (; k > 0 && distances[k - 1] > d; k--) {
-            distances[k] = distances[k - 1];
-            out[k] = out[k - 1];
-        }
-        distances[k] = d;
-        out[k] = i;
-    }
-    return n;
-}
-
-/* A model that lies on the line between two of its nearest is their merge: *ret. */
-static bool find_merge(const struct group *g, size_t at, struct merge *ret)
-{
-    const struct family_member *members = g->forest->members;
-    size_t near[NEAREST], n = members[g->members[at]].step ? 0 : nearest(g, at, near);
-    double least = ON_LINE;
+    const struct family_relations *r = &f->relations[self];
+    const struct family_member *m = f->members;
+    size_t n = m[self].step ? 0 : MIN(r->count, (uint32_t)NEAREST);
+    double squares[NEAREST], least = ON_LINE;
+    struct merge merge = {-1, -1};
     for (size_t i = 0; i < n; i++) {
-        for (size_t k = i + 1; k < n; k++) {
-            int a = g->members[near[i]], b = g->members[near[k]];
-            double off = profile_off_line(members[g->members[at]].profile, members[a].profile,
-                                          members[b].profile);
+        const uint8_t *a = m[r->near[i].member].profile;
+        squares[i] = profile_dot(m[self].profile, a, a);
+        for (size_t k = 0; k < i; k++) {
+            const uint8_t *b = m[r->near[k].member].profile;
+            double across = profile_dot(m[self].profile, a, b);
+            double off = profile_off_line(squares[k], across, squares[i]);
             if (off >= least)
                 continue;
             least = off;
-            *ret = (struct merge){a, b};
+            merge = (struct merge){r->near[k].member, r->near[i].member};
         }
     }
-    return least < ON_LINE;
+    return merge;
 }
 
 /* Gives a merge its parents, unless one of them descends from it. */
@@ -199,24 +208,64 @@ static void take_merge(const struct group *g, size_t at)
         .parent = merge->a, .second = merge->b, .distance = distance(f, merge->a, self)};
 }
 
-static void solve_group(const struct forest *forest, const int *members, size_t count)
+static void take_listeners(struct group *g)
+{
+    const struct family_relations *relations = g->forest->relations;
+    for (size_t i = 0; i < g->count; i++)
+        for (uint32_t n = 0; n < relations[g->members[i]].count; n++)
+            g->first[g->place[relations[g->members[i]].near[n].member] + 1]++;
+    for (size_t i = 0; i < g->count; i++)
+        g->first[i + 1] += g->first[i];
+    g->listeners = mem_alloc((g->first[g->count] + 1) * sizeof *g->listeners);
+    AUTO_FREE size_t *fill = mem_alloc((g->count + 1) * sizeof *fill);
+    memcpy(fill, g->first, (g->count + 1) * sizeof *fill);
+    for (size_t i = 0; i < g->count; i++) {
+        const struct family_relations *r = &relations[g->members[i]];
+        for (uint32_t n = 0; n < r->count; n++)
+            g->listeners[fill[g->place[r->near[n].member]]++] =
+                (struct listener){i, r->near[n].full};
+    }
+}
+
+static void solve_group(const struct forest *forest, const int *members, size_t count,
+                        size_t *place)
 {
     AUTO_FREE double *near = mem_alloc(count * sizeof *near);
     AUTO_FREE int *neighbour = mem_alloc(count * sizeof *neighbour);
     AUTO_FREE bool *joined = mem_zalloc(count * sizeof *joined);
-    AUTO_FREE struct standing *standings = mem_zalloc(count * sizeof *standings);
     AUTO_FREE struct merge *merges = mem_alloc(count * sizeof *merges);
-    struct group g = {forest, members, count, near, neighbour, joined, standings, merges};
+    AUTO_FREE size_t *first = mem_zalloc((count + 1) * sizeof *first);
+    struct group g = {.forest = forest,
+                      .members = members,
+                      .count = count,
+                      .place = place,
+                      .near = near,
+                      .neighbour = neighbour,
+                      .joined = joined,
+                      .merges = merges,
+                      .first = first};
+    for (size_t i = 0; i < count; i++) {
+        place[members[i]] = i;
+        merges[i] = find_merge(forest, members[i]);
+    }
+    take_listeners(&g);
+    AUTO_FREE struct standing *standings = take_standings(&g);
     for (size_t i = 0; i < count; i++)
-        if (!find_merge(&g, i, &merges[i]))
-            merges[i].a = -1;
-    take_standings(&g);
-    qsort(standings, count, sizeof *standings, by_standing);
-    for (size_t i = 0; i < count; i++)
-        if (!joined[standings[i].member])
-            grow(&g, standings[i].member);
+        if (!joined[standings[i].at])
+            grow(&g, standings[i].at);
     for (size_t i = 0; i < count; i++)
         take_merge(&g, i);
+    free(g.listeners);
+}
+
+/* The checkpoint before it in its run comes before what was found. */
+static void take_path(const struct forest *f, int at)
+{
+    int before = f->members[at].before;
+    double d = before >= 0 ? distance(f, before, at) : -1;
+    if (before < 0 || d >= FAMILY_CUT || descends(f, before, at))
+        return;
+    f->edges[at] = (struct family_edge){.parent = before, .second = -1, .distance = d, .path = true};
 }
 
 /* What is declared counts where the bits do not deny it and no circle comes of it. */
@@ -228,6 +277,10 @@ static void take_claim(const struct forest *f, int at)
         return;
     double d = distance(f, claim, at);
     edge->contradicted = d >= FAMILY_CUT;
+    if (edge->path) {
+        edge->claimed = edge->parent == claim;
+        return;
+    }
     if (edge->contradicted || descends(f, claim, at))
         return;
     edge->second = edge->parent == claim || edge->second == claim ? edge->second : -1;
@@ -238,31 +291,21 @@ static void take_claim(const struct forest *f, int at)
     edge->claimed = true;
 }
 
-static int by_architecture(const void *a, const void *b, void *context)
+void family_forest(const struct family_member *members, size_t count,
+                   const struct family_relations *relations, struct family_edge *edges)
 {
-    const struct family_member *members = context;
-    const struct family_member *x = &members[*(const int *)a], *y = &members[*(const int *)b];
-    int order = memcmp(&x->architecture, &y->architecture, sizeof x->architecture);
-    return order ? order : *(const int *)a - *(const int *)b;
-}
-
-void family_forest(const struct family_member *members, size_t count, struct family_edge *edges)
-{
-    const struct forest forest = {members, edges, count};
-    AUTO_FREE int *order = mem_alloc((count + 1) * sizeof *order);
-    for (size_t i = 0; i < count; i++) {
-        order[i] = (int)i;
+    const struct forest forest = {members, relations, edges, count};
+    AUTO_FREE int *order = family_groups(members, count);
+    AUTO_FREE size_t *place = mem_zalloc((count + 1) * sizeof *place);
+    for (size_t i = 0; i < count; i++)
         edges[i] = (struct family_edge){.parent = -1, .second = -1, .distance = -1};
-    }
-    qsort_r(order, count, sizeof *order, by_architecture, (void *)members);
     for (size_t at = 0, end; at < count; at = end) {
-        const struct hash128 *architecture = &members[order[at]].architecture;
-        for (end = at + 1; end < count && end - at < GROUP_MOST; end++)
-            if (!hash128_equal(&members[order[end]].architecture, architecture))
-                break;
-        if (!hash128_is_zero(architecture))
-            solve_group(&forest, order + at, end - at);
+        end = family_group_end(members, order, count, at);
+        if (!hash128_is_zero(&members[order[at]].architecture))
+            solve_group(&forest, order + at, end - at, place);
     }
+    for (size_t i = 0; i < count; i++)
+        take_path(&forest, (int)i);
     for (size_t i = 0; i < count; i++)
         take_claim(&forest, (int)i);
 }

@@ -2,6 +2,9 @@
 /* The snapshot of the collection: derived sums, states, bases, and finding models by name. */
 #include "model/library.h"
 
+#include "model/names.h"
+
+#include <ctype.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
@@ -19,6 +22,7 @@ void library_unref(struct library *library)
     free(library->models);
     free(library->files);
     free(library->roots);
+    map_release(&library->names);
     arena_release(&library->arena);
     free(library);
 }
@@ -130,44 +134,122 @@ static void sum_files(struct library *library, struct lib_model *model)
     model->state = state_of(library, model);
 }
 
-/* The part of a name that library_target compares last: behind the last slash, before any @. */
+/* ---- what claims mean ---- */
+
+enum { AMBIGUOUS = INT32_MAX };
+
+static bool is_here(const struct lib_model *model)
+{
+    return strcmp(model->source, "dir") == 0;
+}
+
+/* The part of a name that may stand for all of it: behind the last slash, before any @. */
 static const char *last_part(const char *name, size_t *ret_len)
 {
     const char *slash = strrchr(name, '/');
     const char *part = slash ? slash + 1 : name;
     *ret_len = strcspn(part, "@");
+    for (size_t i = *ret_len; i-- > 1;)
+        if (part[i] == '.' && name_is_weight(part))
+            *ret_len = i;
     return part;
 }
 
-int library_target(const struct library *library, const char *target, int self)
+/* Names are compared without case. */
+static struct hash128 name_key(char kind, const char *name, size_t n)
 {
-    int ending = NO_MODEL, endings = 0;
-    size_t want_len, len;
-    const char *want = last_part(target, &want_len);
-    for (size_t i = 0; i < library->model_count; i++) {
-        const char *name = library->models[i].name;
-        if ((int)i == self)
+    AUTO_FREE char *text = mem_alloc(n + 1);
+    text[0] = kind;
+    for (size_t i = 0; i < n; i++)
+        text[i + 1] = (char)tolower((unsigned char)name[i]);
+    return hash128_of(text, n + 1);
+}
+
+static struct hash128 ending_key(const char *name)
+{
+    size_t n;
+    const char *part = last_part(name, &n);
+    return name_key('e', part, n);
+}
+
+/* The first model of a name has it; an ending must be one model's alone. */
+static void put_name(struct library *library, const struct hash128 *key, int model, bool alone)
+{
+    uint64_t before;
+    if (!map_get(&library->names, key, &before))
+        map_put(&library->names, key, (uint64_t)model);
+    else if (alone && before != (uint64_t)model)
+        map_put(&library->names, key, AMBIGUOUS);
+}
+
+static void put_names(struct library *library, int at)
+{
+    const struct lib_model *model = &library->models[at];
+    struct hash128 key = name_key('n', model->name, strlen(model->name));
+    put_name(library, &key, at, false);
+    key = name_key('n', model->path, strlen(model->path));
+    put_name(library, &key, at, false);
+    key = ending_key(model->name);
+    if (is_here(model))
+        put_name(library, &key, at, true);
+    for (size_t i = 0; i < model->file_count; i++) {
+        const char *digest = library->files[model->files[i]].digest;
+        AUTO_FREE char *name = digest ? mem_printf("sha256:%s", digest) : NULL;
+        if (!name)
             continue;
-        if (strcasecmp(name, target) == 0)
-            return (int)i;
-        const char *part = last_part(name, &len);
-        if (len == want_len && strncasecmp(part, want, len) == 0 && strchr(target, '/') &&
-            strcmp(library->models[i].source, "dir") == 0) {
-            ending = (int)i;
-            endings++;
-        }
+        key = name_key('n', name, strlen(name));
+        put_name(library, &key, at, false);
     }
-    return endings == 1 ? ending : NO_MODEL;
+}
+
+static int find_name(const struct library *library, const struct hash128 *key, int self)
+{
+    uint64_t at;
+    return map_get(&library->names, key, &at) && at != AMBIGUOUS && at != (uint64_t)self
+               ? (int)at
+               : NO_MODEL;
+}
+
+/* The model that a claim's target means, or NO_MODEL. */
+static int find_target(const struct library *library, const char *target, int self)
+{
+    struct hash128 key = name_key('n', target, strlen(target));
+    int found = find_name(library, &key, self);
+    if (found != NO_MODEL)
+        return found;
+    /* A copy of what it was made from may bear its own name. */
+    if (strcasecmp(library->models[self].name, target) == 0)
+        for (size_t i = 0; i < library->model_count; i++)
+            if ((int)i != self && strcasecmp(library->models[i].name, target) == 0)
+                return (int)i;
+    key = ending_key(target);
+    return strchr(target, '/') || name_is_weight(target) ? find_name(library, &key, self)
+                                                         : NO_MODEL;
+}
+
+static void resolve_claims(struct library *library)
+{
+    for (size_t i = 0; i < library->model_count; i++)
+        put_names(library, (int)i);
+    for (size_t i = 0; i < library->model_count; i++)
+        for (size_t c = 0; c < library->models[i].claim_count; c++) {
+            struct lib_claim *claim = &library->models[i].claims[c];
+            claim->model = find_target(library, claim->target, (int)i);
+        }
+}
+
+bool library_same_run(const struct lib_model *a, const struct lib_model *b)
+{
+    return *a->run && strcmp(a->run, b->run) == 0 && strcmp(a->root, b->root) == 0 &&
+           strcmp(a->revision, b->revision) == 0;
 }
 
 int library_declared(const struct library *library, int model)
 {
     const struct lib_model *m = &library->models[model];
-    for (size_t c = 0; c < m->claim_count; c++) {
-        int target = library_target(library, m->claims[c].target, model);
-        if (target != NO_MODEL)
-            return target;
-    }
+    for (size_t c = 0; c < m->claim_count; c++)
+        if (m->claims[c].model != NO_MODEL)
+            return m->claims[c].model;
     return NO_MODEL;
 }
 
@@ -186,6 +268,7 @@ static void cut_circles(struct library *library)
 
 static void find_bases(struct library *library)
 {
+    resolve_claims(library);
     for (size_t i = 0; i < library->model_count; i++) {
         struct lib_model *model = &library->models[i];
         if (!(model->kin & KIN_KNOWN)) {

@@ -7,7 +7,7 @@
 #ifndef TARE_MODEL_LIBRARY_H
 #define TARE_MODEL_LIBRARY_H
 
-#include "base/hash.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "model/layout.h"
 
@@ -48,9 +48,10 @@ struct lib_file {
     struct hash128 content; /* of a hashed file */
 };
 
+/* What a card, a configuration, … says of where a model comes from; the best source first. */
 struct lib_claim {
-    int kind; /* enum claim_kind of src/lineage */
-    const char *kind_name, *target, *detail;
+    const char *kind_name, *target, *detail; /* as of src/lineage */
+    int model;                               /* that the target means; NO_MODEL: it is not here */
 };
 
 enum model_state {
@@ -78,6 +79,8 @@ enum kin {
     KIN_CLAIMED = 2, /* it is the one that is declared */
     KIN_BITS = 4,    /* the bits say so, or agree */
     KIN_DENIED = 8,  /* the declared one is not related by its bits */
+    KIN_PATH = 16,   /* its place among checkpoints or revisions says so */
+    KIN_SAME = 32,   /* every tensor of it is in the base */
 };
 
 struct lib_model {
@@ -88,7 +91,7 @@ struct lib_model {
     const uint32_t *files;         /* indices into the library's files */
     const char *const *file_names; /* within the model, one for each file */
     size_t file_count;
-    const struct lib_claim *claims;
+    struct lib_claim *claims;
     size_t claim_count;
     unsigned flags;
     unsigned file_flags; /* FILE_… of any of its files */
@@ -103,6 +106,7 @@ struct lib_model {
     int base;          /* index of what it descends from, NO_MODEL */
     int second;        /* of a merge that the bits show: the other parent, NO_MODEL */
     double distance;   /* bits of 16 in which it differs from that; < 0: not known */
+    double shared;     /* share of its bytes in tensors that the base has, too */
     unsigned kin;      /* KIN_… */
     const char *error; /* the first error of its files, or NULL */
 };
@@ -114,6 +118,7 @@ struct library {
     const char **roots;
     size_t root_count;
     uint64_t size, disk, frees, stored; /* every file once; frees: sum of what is known */
+    struct map names; /* what claims may call the models */
     struct arena arena;
     _Atomic unsigned references;
 };
@@ -132,10 +137,11 @@ void library_finish(struct library *library);
  */
 size_t library_find(const struct library *library, const char *text, int *indices, size_t max);
 
+/* Whether both are checkpoints of one run. */
+bool library_same_run(const struct lib_model *a, const struct lib_model *b);
+
 /* The model that its claims name as its base, or NO_MODEL. */
 int library_declared(const struct library *library, int model);
-/* The model that a claim's target means, or NO_MODEL. self is left out. */
-int library_target(const struct library *library, const char *target, int self);
 
 const char *model_state_name(enum model_state state);
 const char *file_state_name(enum file_state state);

@@ -5,6 +5,8 @@
 #include "catalog/catalog.h"
 #include "delta/profile.h"
 #include "family/family.h"
+#include "base/file.h"
+#include "model/names.h"
 
 #include <string.h>
 
@@ -92,23 +94,74 @@ static int take_members(struct ops *ops, const struct library *library,
         members[i] = (struct family_member){.architecture = profile.architecture,
                                             .profile = profile.bytes,
                                             .claim = library_declared(library, (int)i),
+                                            .before = -1,
                                             .step = *model->run != '\0',
                                             .age = model->modified};
     }
     return 0;
 }
 
-static struct catalog_edge edge_of(const struct library *library, size_t i,
-                                   const struct family_edge *edge)
+/* ---- checkpoints of a run, revisions of a repository ---- */
+
+static int by_run(const void *a, const void *b, void *context)
 {
-    bool bits = edge->parent >= 0 && edge->distance >= 0;
-    return (struct catalog_edge){.model = library->models[i].row,
-                                 .parent = edge->parent < 0 ? 0 : library->models[edge->parent].row,
+    const struct library *library = context;
+    const struct lib_model *x = &library->models[*(const int *)a];
+    const struct lib_model *y = &library->models[*(const int *)b];
+    int order = strcmp(x->run, y->run);
+    if (order == 0)
+        order = strcmp(x->root, y->root);
+    if (order == 0)
+        order = strcmp(x->revision, y->revision);
+    if (order)
+        return order;
+    long m = name_checkpoint(file_base(x->path)), n = name_checkpoint(file_base(y->path));
+    return m != n ? (m < n ? -1 : 1) : *(const int *)a - *(const int *)b;
+}
+
+/* Each checkpoint follows the one of the next smaller step. */
+static void order_runs(const struct library *library, struct family_member *members)
+{
+    size_t count = 0;
+    AUTO_FREE int *order = mem_alloc((library->model_count + 1) * sizeof *order);
+    for (size_t i = 0; i < library->model_count; i++)
+        if (*library->models[i].run)
+            order[count++] = (int)i;
+    if (count)
+        qsort_r(order, count, sizeof *order, by_run, (void *)library);
+    for (size_t i = 1; i < count; i++)
+        if (library_same_run(&library->models[order[i - 1]], &library->models[order[i]]))
+            members[order[i]].before = order[i - 1];
+}
+
+/* Whether two models are revisions of one repository. */
+static bool same_repository(const struct lib_model *a, const struct lib_model *b)
+{
+    size_t n = strcspn(a->name, "@");
+    return *a->revision && *b->revision && strcmp(a->root, b->root) == 0 &&
+           strncmp(a->name, b->name, n) == 0 && (!b->name[n] || b->name[n] == '@');
+}
+
+/* ---- edges ---- */
+
+static int edge_of(struct catalog *catalog, const struct library *library, size_t i,
+                   const struct family_edge *edge, struct catalog_edge *ret, struct err *err)
+{
+    const struct lib_model *model = &library->models[i];
+    const struct lib_model *parent = edge->parent < 0 ? NULL : &library->models[edge->parent];
+    bool path = edge->path || (parent && same_repository(model, parent));
+    *ret = (struct catalog_edge){.model = model->row,
+                                 .parent = parent ? parent->row : 0,
                                  .second = edge->second < 0 ? 0 : library->models[edge->second].row,
                                  .distance = edge->distance,
                                  .kin = (edge->claimed ? KIN_CLAIMED : 0u) |
-                                        (bits ? KIN_BITS : 0u) |
+                                        (parent && edge->distance >= 0 ? KIN_BITS : 0u) |
+                                        (path ? KIN_PATH : 0u) |
                                         (edge->contradicted ? KIN_DENIED : 0u)};
+    int r = parent ? catalog_shared(catalog, model->row, parent->row, &ret->shared, err) : 0;
+    if (ret->shared >= 1)
+        ret->kin |= KIN_SAME;
+    return r;
 }
 
 static int keep_edges(struct catalog *catalog, const struct library *library,
@@ -117,11 +170,13 @@ static int keep_edges(struct catalog *catalog, const struct library *library,
 {
     AUTO_FREE struct catalog_edge *kept = mem_alloc((library->model_count + 1) * sizeof *kept);
     size_t count = 0;
+    int r = 0;
     /* What was not compared keeps what it declares: see library_finish. */
-    for (size_t i = 0; i < library->model_count; i++)
-        if (!hash128_is_zero(&members[i].architecture))
-            kept[count++] = edge_of(library, i, &edges[i]);
-    int r = catalog_begin(catalog, err);
+    for (size_t i = 0; i < library->model_count && r == 0; i++)
+        if (!hash128_is_zero(&members[i].architecture) || edges[i].path)
+            r = edge_of(catalog, library, i, &edges[i], &kept[count++], err);
+    if (r == 0)
+        r = catalog_begin(catalog, err);
     return r < 0 ? r : catalog_end(catalog, catalog_put_edges(catalog, kept, count, err), err);
 }
 
@@ -133,12 +188,15 @@ int ops_families(struct ops *ops, struct progress *progress, struct err *err)
         return r;
     size_t count = library->model_count;
     AUTO_FREE struct family_member *members = mem_zalloc((count + 1) * sizeof *members);
+    AUTO_FREE struct family_relations *relations = mem_zalloc((count + 1) * sizeof *relations);
     AUTO_FREE struct family_edge *edges = mem_alloc((count + 1) * sizeof *edges);
     AUTO_FREE uint8_t *profiles = mem_alloc((count + 1) * PROFILE_BYTES);
     progress_phase(progress, "comparing models");
     r = take_members(ops, library, members, profiles, progress, err);
     if (r == 0) {
-        family_forest(members, count, edges);
+        order_runs(library, members);
+        family_compare(members, count, relations);
+        family_forest(members, count, relations, edges);
         r = keep_edges(ops->catalog, library, members, edges, err);
     }
     library_unref(library);

@@ -165,6 +165,32 @@ static bool same_sample(const struct catalog_file *known, const char *root, cons
     return same;
 }
 
+static void take_claim(void *context, enum claim_kind kind, const char *target, const char *detail)
+{
+    struct pending *pending = context;
+    *ARRAY_ADD(pending->claims, pending->claim_count, pending->claim_cap) =
+        (struct catalog_claim){.kind = (int)kind,
+                               .kind_name = claim_kind_name(kind),
+                               .target = arena_strdup(&pending->arena, target),
+                               .detail = arena_strdup(&pending->arena, detail)};
+}
+
+/* Keeps what the metadata of a weight file claims. */
+static int put_metadata(struct scan_state *scan, struct pending *pending, const char *path,
+                        const struct layout *layout, struct err *err)
+{
+    size_t before = pending->claim_count;
+    for (size_t i = 0; i < layout->pair_count; i++) {
+        const struct layout_pair *pair = &layout->pairs[i];
+        lineage_metadata(pair->key, pair->key_len, pair->value, pair->value_len, take_claim,
+                         pending);
+    }
+    size_t count = pending->claim_count - before;
+    pending->claim_count = before;
+    return catalog_put_file_claims(scan->catalog, path,
+                                   count ? pending->claims + before : NULL, count, err);
+}
+
 static int put_found(struct scan_state *scan, struct pending *pending,
                      const struct found_file *found, struct err *err)
 {
@@ -201,6 +227,8 @@ static int put_found(struct scan_state *scan, struct pending *pending,
     if (!known)
         index_header(&file, pending->found->root, found->name, &layout, &pending->arena);
     r = catalog_put_file(scan->catalog, &file, known ? NULL : &layout, err);
+    if (r == 0 && !known)
+        r = put_metadata(scan, pending, file.path, &layout, err);
     layout_release(&layout);
     if (r == 0)
         add_row(pending, file.row, found->name);
@@ -266,16 +294,6 @@ static int put_absent(struct scan_state *scan, struct pending *pending,
         add_row(pending, file.row, view->view->file);
     layout_release(&layout);
     return r;
-}
-
-static void take_claim(void *context, enum claim_kind kind, const char *target, const char *detail)
-{
-    struct pending *pending = context;
-    *ARRAY_ADD(pending->claims, pending->claim_count, pending->claim_cap) =
-        (struct catalog_claim){.kind = (int)kind,
-                               .kind_name = claim_kind_name(kind),
-                               .target = arena_strdup(&pending->arena, target),
-                               .detail = arena_strdup(&pending->arena, detail)};
 }
 
 static bool has_name(const struct pending *pending, const char *name)

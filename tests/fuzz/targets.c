@@ -66,9 +66,11 @@ static void ignore_claim(void *context, enum claim_kind kind, const char *target
 
 static void run_lineage(const uint8_t *data, size_t n)
 {
-    static const char *const names[] = {"README.md", "config.json", "adapter_config.json"};
+    static const char *const names[] = {"README.md", "config.json", "adapter_config.json",
+                                        "mergekit_config.yml", "trainer_state.json"};
     for (size_t i = 0; i < COUNT_OF(names); i++)
         (void)lineage_read(names[i], (const char *)data, n, ignore_claim, NULL, NULL);
+    lineage_metadata("sd_merge_models", 15, (const char *)data, n, ignore_claim, NULL);
 }
 
 static void seed_lineage(int i, struct buf *out)

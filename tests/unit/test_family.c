@@ -12,6 +12,7 @@ enum { ELEMENTS = PROFILE_BYTES / 2, MOST = 12 };
 struct world {
     uint16_t profiles[MOST][ELEMENTS];
     struct family_member members[MOST];
+    struct family_relations relations[MOST];
     struct family_edge edges[MOST];
     size_t count;
 };
@@ -20,7 +21,7 @@ static int add(struct world *w)
 {
     int i = (int)w->count++;
     w->members[i] = (struct family_member){
-        .architecture = {{1}}, .profile = (const uint8_t *)w->profiles[i], .claim = -1, .age = i};
+        .architecture = {{1}}, .profile = (const uint8_t *)w->profiles[i], .claim = -1, .before = -1, .age = i};
     return i;
 }
 
@@ -55,7 +56,9 @@ static int add_merge(struct world *w, int a, int b)
 
 static void solve(struct world *w)
 {
-    family_forest(w->members, w->count, w->edges);
+    memset(w->relations, 0, sizeof w->relations);
+    family_compare(w->members, w->count, w->relations);
+    family_forest(w->members, w->count, w->relations, w->edges);
 }
 
 static void family_forest__fine_tunes_of_two_bases__are_two_trees(void **state)

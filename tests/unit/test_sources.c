@@ -235,11 +235,55 @@ static void lineage_read__cards_and_configs__become_claims(void **state)
     assert_claims("README.md", "---\nbase_model:\n- a/b\n- https://huggingface.co/c/d/\n---\n",
                   "card:a/b:merge;card:c/d:merge;");
     assert_claims("config.json", "{\"_name_or_path\":\"acme/b\"}", "config:acme/b:;");
-    assert_claims("config.json", "{\"_name_or_path\":\"/data/out/checkpoint-5\"}", "");
+    assert_claims("config.json", "{\"_name_or_path\":\"/m/base\"}", "config:/m/base:;");
+    assert_claims("config.json", "{\"_name_or_path\":\"./out/checkpoint-5\"}", "");
+    assert_claims("config.json",
+                  "{\"_name_or_path\":\"a/b\",\"quantization_config\":{},"
+                  "\"text_config\":{\"_name_or_path\":\"c/d\"}}",
+                  "config:a/b:quantized;config:c/d:;");
+    assert_claims("README.md",
+                  "---\ntags:\n- x\n- base_model:quantized:a/b\nbase_model: a/b\n---\n",
+                  "card:a/b:quantized;");
+    assert_claims("README.md", "---\nlibrary_name: peft\nbase_model: a/b\n---\n",
+                  "card:a/b:adapter;");
     assert_claims("config.json", "{\"_name_or_path\":null}", "");
     assert_claims("config.json", "{broken", "");
     assert_claims("adapter_config.json", "{\"base_model_name_or_path\":\"roberta-base\"}",
                   "adapter:roberta-base:adapter;");
+    assert_claims("mergekit_config.yml",
+                  "slices:\n- sources:\n  - model: a/b@main\n    layer_range: [0, 4]\n"
+                  "  - model: {path: c/d}\nbase_model: a/b+x/lora\nmerge_method: slerp\n",
+                  "mergekit:a/b:merge;mergekit:c/d:merge;mergekit:x/lora:merge;");
+    assert_claims("mergekit_config.yml", "models: &a [*a, {model: a/b}]\n", "");
+    assert_claims("trainer_state.json",
+                  "{\"global_step\":80,\"best_model_checkpoint\":\"out/checkpoint-40\","
+                  "\"log_history\":[{\"eval_loss\":1.5},{\"eval_loss\":1.25},{\"loss\":1}]}",
+                  "trainer::step 80, eval loss 1.25, best is checkpoint-40;");
+}
+
+static void lineage_metadata__merges_and_trainers__become_claims(void **state)
+{
+    (void)state;
+    static const char digest[] = "aB34567890123456789012345678901234567890123456789012345678901234";
+    static const char lower[] = "ab34567890123456789012345678901234567890123456789012345678901234";
+    AUTO_FREE char *merged = mem_printf("{\"%s\":{\"name\":\"x\"},\"short\":{}}", digest);
+    AUTO_FREE char *empty = mem_printf("0xe3b0c44298fc1c14%s", digest + 16);
+    const struct {
+        const char *key, *value;
+    } pairs[] = {{"sd_merge_models", merged},
+                 {"ss_new_sd_model_hash", empty}, /* of nothing: some trainers write that */
+                 {"ss_sd_model_name", "sd15.safetensors"},
+                 {"modelspec.merged_from", "one, a/two"},
+                 {"format", "pt"}};
+    AUTO_BUF struct buf out = {0};
+    for (size_t i = 0; i < COUNT_OF(pairs); i++)
+        lineage_metadata(pairs[i].key, strlen(pairs[i].key), pairs[i].value,
+                         strlen(pairs[i].value), add_claim, &out);
+    AUTO_FREE char *want =
+        mem_printf("metadata:sha256:%s:merge;metadata:sd15.safetensors:;"
+                   "metadata:one:merge;metadata:a/two:merge;",
+                   lower);
+    assert_string_equal(out.data, want);
 }
 
 int main(void)
@@ -256,6 +300,7 @@ int main(void)
         cmocka_unit_test(source_walk__hub_below_a_folder__is_walked_as_a_hub),
         cmocka_unit_test(source_hub_path__variables__move_it),
         cmocka_unit_test(lineage_read__cards_and_configs__become_claims),
+        cmocka_unit_test(lineage_metadata__merges_and_trainers__become_claims),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,12 +41,6 @@ static void toggle(struct path_list *list, const char *text, bool on)
         drop(list, text);
 }
 
-static bool same_run(const struct lib_model *a, const struct lib_model *b)
-{
-    return *a->run && strcmp(a->run, b->run) == 0 && strcmp(a->root, b->root) == 0 &&
-           strcmp(a->revision, b->revision) == 0;
-}
-
 /* Members of the row's run, or the model itself, in the order of the list. */
 static size_t members_of(const struct app *app, const struct row *row, int *out)
 {
@@ -57,7 +51,7 @@ static size_t members_of(const struct app *app, const struct row *row, int *out)
         return n;
     }
     for (size_t i = 0; i < app->library->model_count; i++)
-        if (same_run(first, &app->library->models[i]))
+        if (library_same_run(first, &app->library->models[i]))
             out[n++] = (int)i;
     return n;
 }
@@ -71,7 +65,7 @@ static int run_size(const struct app *app, const int *order, size_t count, int m
 {
     int n = 0;
     for (size_t i = 0; i < count; i++)
-        n += same_run(&app->library->models[model], &app->library->models[order[i]]);
+        n += library_same_run(&app->library->models[model], &app->library->models[order[i]]);
     return n;
 }
 
@@ -149,7 +143,7 @@ static void insert_members(struct app *app, const int *order, size_t count)
         add_row(app, closed[i].model, closed[i].members, false);
         for (size_t k = 0; k < count && closed[i].members && in_list(&app->open_runs, first->run);
              k++)
-            if (same_run(first, &app->library->models[order[k]]))
+            if (library_same_run(first, &app->library->models[order[k]]))
                 add_row(app, order[k], 0, true);
     }
 }
@@ -169,7 +163,7 @@ void models_rebuild(struct app *app)
         int members = *model->run && !app->filter.len ? run_size(app, order, count, order[i]) : 0;
         bool first = members > 1;
         for (size_t k = 0; k < i && first; k++)
-            first = !same_run(model, &app->library->models[order[k]]);
+            first = !library_same_run(model, &app->library->models[order[k]]);
         if (members < 2)
             add_row(app, order[i], 0, false);
         else if (first)
@@ -376,7 +370,7 @@ static void mark_run(struct app *app)
 {
     const struct lib_model *model = model_at(app, (size_t)app->models.cursor);
     for (size_t i = 0; i < app->library->model_count; i++)
-        if (same_run(model, &app->library->models[i]))
+        if (library_same_run(model, &app->library->models[i]))
             path_list_add(&app->marked, app->library->models[i].id);
     path_list_add(&app->marked, model->id);
 }
