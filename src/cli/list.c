@@ -252,7 +252,10 @@ static void print_model(const struct library *library, const struct lib_model *m
         const struct lib_claim *claim = &model->claims[i];
         bool words = *claim->detail, target = *claim->target;
         cli_print("  %-10s says: %s%s%s\n", claim->kind_name, words ? claim->detail : "comes from",
-                  !target ? "" : words ? " of " : " ", claim->target);
+                  !target ? ""
+                  : words ? " of "
+                          : " ",
+                  claim->target);
     }
     for (size_t i = 0; i < model->file_count; i++) {
         const struct lib_file *file = &library->files[model->files[i]];

@@ -57,8 +57,7 @@ static void print_tree(const struct library *library, const struct tree *tree)
 static js *parent_json(const struct library *library, const struct tree_parent *parent)
 {
     js *object = js_object(), *evidence = js_list();
-    js_put_text(object, "id",
-                parent->model == NO_MODEL ? NULL : library->models[parent->model].id);
+    js_put_text(object, "id", parent->model == NO_MODEL ? NULL : library->models[parent->model].id);
     js_put_name(object, "name", parent->name, strlen(parent->name));
     js_put_text(object, "relation", parent->relation);
     for (size_t i = 0; i < parent->kind_count; i++) {

@@ -7,6 +7,7 @@
 #include "bits/simd.h"
 
 #include <endian.h>
+#include <math.h>
 #include <string.h>
 
 enum { RUN = 2 * SKETCH_RUN, RUNS = PROFILE_BYTES / RUN, TENSOR_RUNS = SKETCH_TENSOR / RUN };
@@ -77,7 +78,7 @@ double profile_coarse_distance(const uint8_t a[PROFILE_COARSE], const uint8_t b[
     return (double)bits_differ(a, b, PROFILE_COARSE) / (PROFILE_COARSE / 2);
 }
 
-enum { ELEMENTS = PROFILE_BYTES / 2, STEPS = 3, FEW = 32, LANES = 16 };
+enum { ELEMENTS = PROFILE_BYTES / 2, STEPS = 3, FEW = 12, LANES = 16 };
 
 SIMD_BODY int load(const uint8_t *profile, size_t i)
 {
@@ -115,6 +116,19 @@ SIMD_BODY double kept(const uint8_t *base, const uint8_t *elder, const uint8_t *
     return changed < FEW ? 0 : (double)same / (double)changed;
 }
 
+SIMD_BODY double lean(const uint8_t *model, const uint8_t *a, const uint8_t *b)
+{
+    int to_a = 0, to_b = 0;
+    for (size_t i = 0; i < ELEMENTS; i++) {
+        float m = value_of(model, i);
+        float from_a = fabsf(m - value_of(a, i)), from_b = fabsf(m - value_of(b, i));
+        to_a += from_a < from_b;
+        to_b += from_b < from_a;
+    }
+    double z = to_a + to_b ? (to_b - to_a) / sqrt(to_a + to_b) : 0;
+    return z > 3 ? 3 : z < -3 ? -3 : z;
+}
+
 /* The sum of (a - from)(b - from), in lanes that a vector holds. */
 SIMD_BODY double dot(const uint8_t *from, const uint8_t *a, const uint8_t *b)
 {
@@ -136,6 +150,11 @@ SIMD_TARGET_AVX2 static double kept_avx2(const uint8_t *base, const uint8_t *eld
     return kept(base, elder, younger);
 }
 
+SIMD_TARGET_AVX2 static double lean_avx2(const uint8_t *model, const uint8_t *a, const uint8_t *b)
+{
+    return lean(model, a, b);
+}
+
 SIMD_TARGET_AVX2 static double dot_avx2(const uint8_t *from, const uint8_t *a, const uint8_t *b)
 {
     return dot(from, a, b);
@@ -150,6 +169,16 @@ double profile_kept(const uint8_t base[PROFILE_BYTES], const uint8_t elder[PROFI
         return kept_avx2(base, elder, younger);
 #endif
     return kept(base, elder, younger);
+}
+
+double profile_lean(const uint8_t model[PROFILE_BYTES], const uint8_t a[PROFILE_BYTES],
+                    const uint8_t b[PROFILE_BYTES])
+{
+#ifdef SIMD_X86
+    if (simd_level() >= SIMD_AVX2)
+        return lean_avx2(model, a, b);
+#endif
+    return lean(model, a, b);
 }
 
 double profile_dot(const uint8_t from[PROFILE_BYTES], const uint8_t a[PROFILE_BYTES],

@@ -33,6 +33,14 @@ void profile_build(struct profile_tensor *tensors, size_t count, uint8_t profile
 double profile_kept(const uint8_t base[PROFILE_BYTES], const uint8_t elder[PROFILE_BYTES],
                     const uint8_t younger[PROFILE_BYTES]);
 
+/*
+ * Whether a model is nearer to b than to a, by its elements: in standard deviations of chance, at
+ * most 3; negative: nearer to a. Of two that hardly differ, their relatives lean towards the one
+ * that they come from.
+ */
+double profile_lean(const uint8_t model[PROFILE_BYTES], const uint8_t a[PROFILE_BYTES],
+                    const uint8_t b[PROFILE_BYTES]);
+
 /* The sum over all elements of (a - from) (b - from). */
 double profile_dot(const uint8_t from[PROFILE_BYTES], const uint8_t a[PROFILE_BYTES],
                    const uint8_t b[PROFILE_BYTES]);

@@ -36,8 +36,8 @@ size_t family_group_end(const struct family_member *members, const int *order, s
                         size_t at)
 {
     size_t end = at + 1;
-    while (end < count && hash128_equal(&members[order[end]].architecture,
-                                        &members[order[at]].architecture))
+    while (end < count &&
+           hash128_equal(&members[order[end]].architecture, &members[order[at]].architecture))
         end++;
     return end;
 }
@@ -67,8 +67,8 @@ static void insert(struct family_relations *r, int member, float distance)
 static void compare_pair(const struct group *g, size_t i, size_t k)
 {
     int a = g->order[i], b = g->order[k];
-    double d = profile_coarse_distance(g->coarse + i * PROFILE_COARSE,
-                                       g->coarse + k * PROFILE_COARSE);
+    double d =
+        profile_coarse_distance(g->coarse + i * PROFILE_COARSE, g->coarse + k * PROFILE_COARSE);
     if (d >= FAMILY_CUT + DOUBT)
         return;
     if (d > FAMILY_CUT - DOUBT &&
@@ -98,8 +98,8 @@ static void refine(const struct group *g)
         r->known = true;
         for (uint32_t n = 0; n < r->count; n++)
             if (r->near[n].full < 0)
-                r->near[n].full = (float)profile_distance(
-                    g->members[g->order[i]].profile, g->members[r->near[n].member].profile);
+                r->near[n].full = (float)profile_distance(g->members[g->order[i]].profile,
+                                                          g->members[r->near[n].member].profile);
     }
 }
 

@@ -10,6 +10,9 @@
 enum { NEAREST = 6 }; /* among so many the parents of a merge are looked for */
 #define KEPT 0.9      /* a descendant keeps at least so much of what its parent changed */
 #define MUCH_NEARER 0.75
+#define ALONG_LEAST 0.85
+#define ALONG_MOST 1.25
+#define COSINE 0.6
 #define ON_LINE 0.05 /* of a merge, rounding leaves about 0.01; of a straight run, 0.1 */
 
 struct forest {
@@ -81,7 +84,7 @@ static double sum_of(const struct family_relations *r)
     return sum;
 }
 
-/* The members of a group, the best roots first: free it. */
+/* How each member of a group stands: free it. */
 static struct standing *take_standings(const struct group *g)
 {
     struct standing *standings = mem_zalloc(g->count * sizeof *standings);
@@ -89,10 +92,7 @@ static struct standing *take_standings(const struct group *g)
     for (size_t i = 0; i < g->count; i++) {
         const struct family_member *m = &f->members[g->members[i]];
         standings[i].at = i;
-        standings[i].made = m->before >= 0          ? 3
-                            : g->merges[i].a >= 0   ? 2
-                            : m->step               ? 1
-                                                    : 0;
+        standings[i].made = m->before >= 0 ? 3 : g->merges[i].a >= 0 ? 2 : m->step ? 1 : 0;
         standings[i].relatives = f->relations[g->members[i]].relatives;
         standings[i].sum = sum_of(&f->relations[g->members[i]]);
         standings[i].age = m->age;
@@ -100,25 +100,69 @@ static struct standing *take_standings(const struct group *g)
         if (d >= 0 && d < FAMILY_CUT)
             standings[g->place[m->claim]].claims++;
     }
-    qsort(standings, g->count, sizeof *standings, by_standing);
     return standings;
 }
 
-/* Whether a model can descend from one that is in the tree: from the root, or with its changes. */
-static bool may_descend(const struct forest *f, int parent, int child, double d)
+/* How much more the nearest relatives of a root lean towards another one. */
+static double lean_to(const struct group *g, size_t root, size_t other)
 {
+    const struct family_member *m = g->forest->members;
+    const struct family_relations *r = &g->forest->relations[g->members[root]];
+    double lean = 0;
+    for (uint32_t n = 0; n < r->count; n++)
+        if (g->place[r->near[n].member] != other)
+            lean += profile_lean(m[r->near[n].member].profile, m[g->members[root]].profile,
+                                 m[g->members[other]].profile);
+    return lean;
+}
+
+/*
+ * Distances do not tell a base from a model that hardly differs from it; their relatives do.
+ * standings: by place in the group.
+ */
+static size_t elect(const struct group *g, const struct standing *standings, size_t root)
+{
+    const struct family_relations *r = &g->forest->relations[g->members[root]];
+    size_t best = root;
+    for (uint32_t n = 0; n < r->count; n++) {
+        size_t other = g->place[r->near[n].member];
+        if (!g->joined[other] && standings[other].made == standings[root].made &&
+            standings[other].claims == standings[root].claims && lean_to(g, best, other) > 0)
+            best = other;
+    }
+    return best;
+}
+
+/*
+ * Whether the way from the base to a model is the way to an elder one and another on top that has
+ * nothing to do with it.
+ */
+static bool goes_on(const uint8_t *base, const uint8_t *elder, const uint8_t *own)
+{
+    double ee = profile_dot(base, elder, elder), eo = profile_dot(base, elder, own);
+    double oo = profile_dot(base, own, own);
+    return eo > ALONG_LEAST * ee && eo < ALONG_MOST * ee && eo * eo > COSINE * COSINE * ee * oo;
+}
+
+/* Whether a model can descend from one that is in the tree: from the root, or with its changes. */
+static bool may_descend(const struct group *g, int parent, int child, double d)
+{
+    const struct forest *f = g->forest;
     const struct family_member *m = f->members;
     int root = parent;
     while (f->edges[root].parent >= 0)
         root = f->edges[root].parent;
-    return root == parent || d < MUCH_NEARER * distance(f, root, child) ||
-           profile_kept(m[root].profile, m[parent].profile, m[child].profile) >= KEPT;
+    if (root == parent || d < MUCH_NEARER * distance(f, root, child))
+        return true;
+    const uint8_t *base = m[root].profile, *elder = m[parent].profile, *own = m[child].profile;
+    bool merged = g->merges[g->place[parent]].a >= 0; /* its halves look as if they went on */
+    return profile_kept(base, elder, own) >= KEPT || (!merged && goes_on(base, elder, own));
 }
 
 static void offer(struct group *g, size_t at, size_t to, double d)
 {
     if (g->joined[to] || d >= g->near[to] || d >= FAMILY_CUT ||
-        !may_descend(g->forest, g->members[at], g->members[to], d))
+        !may_descend(g, g->members[at], g->members[to], d))
         return;
     g->near[to] = d;
     g->neighbour[to] = g->members[at];
@@ -250,9 +294,12 @@ static void solve_group(const struct forest *forest, const int *members, size_t 
     }
     take_listeners(&g);
     AUTO_FREE struct standing *standings = take_standings(&g);
+    AUTO_FREE struct standing *order = mem_alloc(count * sizeof *order);
+    memcpy(order, standings, count * sizeof *order);
+    qsort(order, count, sizeof *order, by_standing);
     for (size_t i = 0; i < count; i++)
-        if (!joined[standings[i].at])
-            grow(&g, standings[i].at);
+        while (!joined[order[i].at])
+            grow(&g, elect(&g, standings, order[i].at));
     for (size_t i = 0; i < count; i++)
         take_merge(&g, i);
     free(g.listeners);
@@ -265,7 +312,8 @@ static void take_path(const struct forest *f, int at)
     double d = before >= 0 ? distance(f, before, at) : -1;
     if (before < 0 || d >= FAMILY_CUT || descends(f, before, at))
         return;
-    f->edges[at] = (struct family_edge){.parent = before, .second = -1, .distance = d, .path = true};
+    f->edges[at] =
+        (struct family_edge){.parent = before, .second = -1, .distance = d, .path = true};
 }
 
 /* What is declared counts where the bits do not deny it and no circle comes of it. */

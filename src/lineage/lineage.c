@@ -53,7 +53,7 @@ struct card {
     bool adapter; /* made by PEFT */
     struct {
         char *target, relation[16];
-    } *bases;
+    } * bases;
     size_t count, cap;
 };
 
@@ -155,8 +155,8 @@ static void claim_named(claim_fn *found, void *context, enum claim_kind kind, co
 
 static void read_config(const js *config, claim_fn *found, void *context)
 {
-    static const char *const parts[] = {"text_config", "vision_config", "audio_config",
-                                        "encoder", "decoder"};
+    static const char *const parts[] = {"text_config", "vision_config", "audio_config", "encoder",
+                                        "decoder"};
     bool quantized = js_is_object(js_get(config, "quantization_config"));
     claim_named(found, context, CLAIM_CONFIG, js_get_text(config, "_name_or_path"),
                 quantized ? "quantized" : "");
@@ -284,9 +284,12 @@ static const struct {
     void (*read_text)(const char *bytes, size_t n, claim_fn *found, void *context);
     void (*read_json)(const js *config, claim_fn *found, void *context);
 } companions[] = {
-    {"README.md", read_card, NULL},           {"mergekit_config.yml", read_recipe, NULL},
-    {"mergekit_moe_config.yml", read_recipe, NULL}, {"config.json", NULL, read_config},
-    {"adapter_config.json", NULL, read_adapter},    {"trainer_state.json", NULL, read_trainer},
+    {"README.md", read_card, NULL},
+    {"mergekit_config.yml", read_recipe, NULL},
+    {"mergekit_moe_config.yml", read_recipe, NULL},
+    {"config.json", NULL, read_config},
+    {"adapter_config.json", NULL, read_adapter},
+    {"trainer_state.json", NULL, read_trainer},
 };
 
 int lineage_read(const char *name, const char *bytes, size_t n, claim_fn *found, void *context,

@@ -205,9 +205,8 @@ static void put_names(struct library *library, int at)
 static int find_name(const struct library *library, const struct hash128 *key, int self)
 {
     uint64_t at;
-    return map_get(&library->names, key, &at) && at != AMBIGUOUS && at != (uint64_t)self
-               ? (int)at
-               : NO_MODEL;
+    return map_get(&library->names, key, &at) && at != AMBIGUOUS && at != (uint64_t)self ? (int)at
+                                                                                         : NO_MODEL;
 }
 
 /* The model that a claim's target means, or NO_MODEL. */

@@ -118,7 +118,7 @@ struct library {
     const char **roots;
     size_t root_count;
     uint64_t size, disk, frees, stored; /* every file once; frees: sum of what is known */
-    struct map names; /* what claims may call the models */
+    struct map names;                   /* what claims may call the models */
     struct arena arena;
     _Atomic unsigned references;
 };

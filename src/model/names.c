@@ -34,9 +34,12 @@ static bool is_one_of(const char *name, const char *const names[], size_t count)
 
 bool name_is_companion(const char *name)
 {
-    static const char *const names[] = {
-        "README.md",           "config.json",            "adapter_config.json",
-        "mergekit_config.yml", "mergekit_moe_config.yml", "trainer_state.json"};
+    static const char *const names[] = {"README.md",
+                                        "config.json",
+                                        "adapter_config.json",
+                                        "mergekit_config.yml",
+                                        "mergekit_moe_config.yml",
+                                        "trainer_state.json"};
     return is_one_of(name, names, COUNT_OF(names)) || name_is_shard_index(name);
 }
 

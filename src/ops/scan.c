@@ -187,8 +187,8 @@ static int put_metadata(struct scan_state *scan, struct pending *pending, const 
     }
     size_t count = pending->claim_count - before;
     pending->claim_count = before;
-    return catalog_put_file_claims(scan->catalog, path,
-                                   count ? pending->claims + before : NULL, count, err);
+    return catalog_put_file_claims(scan->catalog, path, count ? pending->claims + before : NULL,
+                                   count, err);
 }
 
 static int put_found(struct scan_state *scan, struct pending *pending,

@@ -50,16 +50,16 @@ static struct tree_parent *parent_at(const struct library *library, int model, c
                                      struct tree_parent *parents, size_t *count)
 {
     for (size_t i = 0; i < *count; i++)
-        if (model != NO_MODEL ? parents[i].model == model
-                              : parents[i].model == NO_MODEL &&
-                                    strcasecmp(parents[i].name, name) == 0)
+        if (model != NO_MODEL
+                ? parents[i].model == model
+                : parents[i].model == NO_MODEL && strcasecmp(parents[i].name, name) == 0)
             return &parents[i];
     if (*count == TREE_PARENTS)
         return NULL;
-    parents[*count] = (struct tree_parent){
-        .model = model,
-        .name = model == NO_MODEL ? name : library->models[model].name,
-        .distance = -1};
+    parents[*count] =
+        (struct tree_parent){.model = model,
+                             .name = model == NO_MODEL ? name : library->models[model].name,
+                             .distance = -1};
     return &parents[(*count)++];
 }
 
@@ -77,8 +77,8 @@ static void add_found(const struct library *library, const struct lib_model *m,
 /* Claims that name nothing that could be shown: a path of another machine, no name at all. */
 static bool names_nothing(const struct lib_claim *claim)
 {
-    return claim->model == NO_MODEL && (!*claim->target || *claim->target == '/' ||
-                                        strncmp(claim->target, "sha256:", 7) == 0);
+    return claim->model == NO_MODEL &&
+           (!*claim->target || *claim->target == '/' || strncmp(claim->target, "sha256:", 7) == 0);
 }
 
 static void add_claims(const struct library *library, int model, struct tree_parent *parents,
@@ -90,7 +90,8 @@ static void add_claims(const struct library *library, int model, struct tree_par
         const struct lib_claim *claim = &m->claims[c];
         if (names_nothing(claim) || strcasecmp(claim->target, m->name) == 0)
             continue;
-        struct tree_parent *parent = parent_at(library, claim->model, claim->target, parents, count);
+        struct tree_parent *parent =
+            parent_at(library, claim->model, claim->target, parents, count);
         if (!parent)
             return;
         add_kind(parent, claim->kind_name, claim->detail);
@@ -114,7 +115,8 @@ size_t tree_parents(const struct library *library, int model, struct tree_parent
             add_kind(parent, "path", "");
         if (base && m->shared >= SHARED_LEAST)
             add_kind(parent, "content", "");
-        if (m->kin & KIN_BITS && (base || (parent->model != NO_MODEL && parent->model == m->second)))
+        if (m->kin & KIN_BITS &&
+            (base || (parent->model != NO_MODEL && parent->model == m->second)))
             add_kind(parent, "bits", "");
         bool series = base && m->kin & KIN_PATH && *m->run;
         if (!parent->relation || series || (base && m->kin & KIN_SAME))
@@ -195,8 +197,8 @@ static int absent_node(struct forest *f, const char *name)
     if (map_get(&f->absent, &key, &at))
         return (int)at;
     at = f->count;
-    *ARRAY_ADD(f->nodes, f->count, f->cap) = (struct node){
-        .name = name, .model = NO_MODEL, .parent = -1, .first = -1, .next = -1};
+    *ARRAY_ADD(f->nodes, f->count, f->cap) =
+        (struct node){.name = name, .model = NO_MODEL, .parent = -1, .first = -1, .next = -1};
     map_put(&f->absent, &key, at);
     return (int)at;
 }

@@ -259,6 +259,7 @@ int main(void)
            "shape; no table is counted in them.\n\n",
            cpu, sysconf(_SC_NPROCESSORS_ONLN));
     bench_codecs(getenv("SAMPLES"));
+    bench_families();
     printf("\n## The rest\n\n| what | measured | goal |\n| --- | ---: | --- |\n");
     bench_headers();
     bench_hash();

@@ -18,4 +18,7 @@ const char *pairs_name(size_t i);
 /* Prints the tables of the codecs. samples: a folder with demo, tiny and real in it, or NULL. */
 void bench_codecs(const char *samples);
 
+/* Prints what comparing models costs, and how well it finds who descends from whom. */
+void bench_families(void);
+
 #endif

@@ -3,7 +3,9 @@
 
 #include "delta/profile.h"
 #include "family/family.h"
+#include "tests/unit/herd.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { ELEMENTS = PROFILE_BYTES / 2, MOST = 12 };
@@ -20,8 +22,11 @@ struct world {
 static int add(struct world *w)
 {
     int i = (int)w->count++;
-    w->members[i] = (struct family_member){
-        .architecture = {{1}}, .profile = (const uint8_t *)w->profiles[i], .claim = -1, .before = -1, .age = i};
+    w->members[i] = (struct family_member){.architecture = {{1}},
+                                           .profile = (const uint8_t *)w->profiles[i],
+                                           .claim = -1,
+                                           .before = -1,
+                                           .age = i};
     return i;
 }
 
@@ -159,6 +164,47 @@ static void family_forest__checkpoints_of_a_run__are_in_order_below_the_base(voi
     assert_int_equal(w.edges[base].parent, -1);
 }
 
+static void assert_found(bool deep, double claims)
+{
+    struct herd herd;
+    herd_make(&herd, 200, 10, deep, claims);
+    AUTO_FREE struct family_relations *relations = mem_zalloc(herd.count * sizeof *relations);
+    AUTO_FREE struct family_edge *edges = mem_alloc(herd.count * sizeof *edges);
+    family_compare(herd.members, herd.count, relations);
+    family_forest(herd.members, herd.count, relations, edges);
+    struct herd_score score = herd_judge(&herd, edges);
+    assert_true(score.edges > 1700);
+    assert_true((double)score.found >= 0.99 * (double)score.edges);
+    assert_true((double)score.right >= 0.99 * (double)score.told);
+    herd_release(&herd);
+}
+
+static void family_forest__two_thousand_models_of_one_architecture__find_their_parents(void **state)
+{
+    (void)state;
+    assert_found(true, 0.9);
+    assert_found(false, 0);
+}
+
+static void family_compare__one_more_model__is_as_if_all_were_compared(void **state)
+{
+    (void)state;
+    struct herd herd;
+    herd_make(&herd, 4, 30, true, 0.9);
+    AUTO_FREE struct family_relations *at_once = mem_zalloc(herd.count * sizeof *at_once);
+    AUTO_FREE struct family_relations *one_by_one = mem_zalloc(herd.count * sizeof *one_by_one);
+    family_compare(herd.members, herd.count, at_once);
+    family_compare(herd.members, herd.count - 2, one_by_one);
+    family_compare(herd.members, herd.count, one_by_one);
+    for (size_t i = 0; i < herd.count; i++) {
+        assert_int_equal(one_by_one[i].relatives, at_once[i].relatives);
+        assert_true(fabs(one_by_one[i].sum - at_once[i].sum) < 1e-9);
+        assert_memory_equal(one_by_one[i].near, at_once[i].near,
+                            at_once[i].count * sizeof at_once[i].near[0]);
+    }
+    herd_release(&herd);
+}
+
 static void profile_build__shards_and_dtypes__do_not_matter(void **state)
 {
     (void)state;
@@ -212,6 +258,9 @@ int main(void)
         cmocka_unit_test(family_forest__claims_in_a_circle__leave_a_root),
         cmocka_unit_test(family_forest__mean_of_two_fine_tunes__is_their_merge),
         cmocka_unit_test(family_forest__checkpoints_of_a_run__are_in_order_below_the_base),
+        cmocka_unit_test(
+            family_forest__two_thousand_models_of_one_architecture__find_their_parents),
+        cmocka_unit_test(family_compare__one_more_model__is_as_if_all_were_compared),
         cmocka_unit_test(profile_build__shards_and_dtypes__do_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

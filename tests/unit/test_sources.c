@@ -277,12 +277,11 @@ static void lineage_metadata__merges_and_trainers__become_claims(void **state)
                  {"format", "pt"}};
     AUTO_BUF struct buf out = {0};
     for (size_t i = 0; i < COUNT_OF(pairs); i++)
-        lineage_metadata(pairs[i].key, strlen(pairs[i].key), pairs[i].value,
-                         strlen(pairs[i].value), add_claim, &out);
-    AUTO_FREE char *want =
-        mem_printf("metadata:sha256:%s:merge;metadata:sd15.safetensors:;"
-                   "metadata:one:merge;metadata:a/two:merge;",
-                   lower);
+        lineage_metadata(pairs[i].key, strlen(pairs[i].key), pairs[i].value, strlen(pairs[i].value),
+                         add_claim, &out);
+    AUTO_FREE char *want = mem_printf("metadata:sha256:%s:merge;metadata:sd15.safetensors:;"
+                                      "metadata:one:merge;metadata:a/two:merge;",
+                                      lower);
     assert_string_equal(out.data, want);
 }
 
