@@ -50,15 +50,19 @@ struct group {
     size_t count;
 };
 
-/* Keeps the nearest; of equals the one that came first. */
+/* Keeps the nearest; of equals the one that is listed first. */
 static void insert(struct family_relations *r, int member, float distance)
 {
     uint32_t at = r->count;
-    if (at == FAMILY_NEAR && distance >= r->near[at - 1].coarse)
+    while (at > 0 && (r->near[at - 1].coarse > distance ||
+                      (r->near[at - 1].coarse == distance && r->near[at - 1].member > member)))
+        at--;
+    if (at == FAMILY_NEAR)
         return;
-    at = at == FAMILY_NEAR ? at - 1 : r->count++;
-    for (; at > 0 && r->near[at - 1].coarse > distance; at--)
-        r->near[at] = r->near[at - 1];
+    if (r->count < FAMILY_NEAR)
+        r->count++;
+    for (uint32_t n = r->count - 1; n > at; n--)
+        r->near[n] = r->near[n - 1];
     r->near[at].member = member;
     r->near[at].coarse = distance;
     r->near[at].full = -1;

@@ -19,6 +19,7 @@ struct forest {
     const struct family_member *members;
     const struct family_relations *relations;
     struct family_edge *edges;
+    int *told; /* the parent by path or claim, where the bits do not deny it; -1 */
     size_t count;
 };
 
@@ -159,9 +160,19 @@ static bool may_descend(const struct group *g, int parent, int child, double d)
     return profile_kept(base, elder, own) >= KEPT || (!merged && goes_on(base, elder, own));
 }
 
+/* Whether a descends from b by what is told. */
+static bool told_to_descend(const struct forest *f, int a, int b)
+{
+    for (size_t steps = 0; a >= 0 && steps <= f->count; steps++, a = f->told[a])
+        if (a == b)
+            return true;
+    return false;
+}
+
 static void offer(struct group *g, size_t at, size_t to, double d)
 {
     if (g->joined[to] || d >= g->near[to] || d >= FAMILY_CUT ||
+        told_to_descend(g->forest, g->members[at], g->members[to]) ||
         !may_descend(g, g->members[at], g->members[to], d))
         return;
     g->near[to] = d;
@@ -305,55 +316,57 @@ static void solve_group(const struct forest *forest, const int *members, size_t 
     free(g.listeners);
 }
 
-/* The checkpoint before it in its run comes before what was found. */
-static void take_path(const struct forest *f, int at)
+/*
+ * What is told of a member: the checkpoint before it in its run, else what it declares, unless the
+ * bits deny it or it would go round in a circle.
+ */
+static void take_told(const struct forest *f, int at)
 {
-    int before = f->members[at].before;
-    double d = before >= 0 ? distance(f, before, at) : -1;
-    if (before < 0 || d >= FAMILY_CUT || descends(f, before, at))
-        return;
-    f->edges[at] =
-        (struct family_edge){.parent = before, .second = -1, .distance = d, .path = true};
+    const struct family_member *m = &f->members[at];
+    const int sources[] = {m->before, m->claim};
+    for (size_t i = 0; i < COUNT_OF(sources) && f->told[at] < 0; i++)
+        if (sources[i] >= 0 && distance(f, sources[i], at) < FAMILY_CUT &&
+            !told_to_descend(f, sources[i], at))
+            f->told[at] = sources[i];
 }
 
-/* What is declared counts where the bits do not deny it and no circle comes of it. */
-static void take_claim(const struct forest *f, int at)
+/* What is told comes before what was found. */
+static void settle(const struct forest *f, int at)
 {
+    const struct family_member *m = &f->members[at];
     struct family_edge *edge = &f->edges[at];
-    int claim = f->members[at].claim;
-    if (claim < 0 || claim == at)
+    int told = f->told[at];
+    edge->contradicted = m->claim >= 0 && distance(f, m->claim, at) >= FAMILY_CUT;
+    if (told < 0 || descends(f, told, at))
         return;
-    double d = distance(f, claim, at);
-    edge->contradicted = d >= FAMILY_CUT;
-    if (edge->path) {
-        edge->claimed = edge->parent == claim;
-        return;
-    }
-    if (edge->contradicted || descends(f, claim, at))
-        return;
-    edge->second = edge->parent == claim || edge->second == claim ? edge->second : -1;
-    if (edge->second == claim)
+    if (edge->second == told)
         edge->second = edge->parent;
-    edge->parent = claim;
-    edge->distance = d;
-    edge->claimed = true;
+    else if (edge->parent != told)
+        edge->second = -1;
+    edge->parent = told;
+    edge->distance = distance(f, told, at);
+    edge->path = told == m->before;
+    edge->claimed = told == m->claim;
 }
 
 void family_forest(const struct family_member *members, size_t count,
                    const struct family_relations *relations, struct family_edge *edges)
 {
-    const struct forest forest = {members, relations, edges, count};
+    AUTO_FREE int *told = mem_alloc((count + 1) * sizeof *told);
+    const struct forest forest = {members, relations, edges, told, count};
     AUTO_FREE int *order = family_groups(members, count);
     AUTO_FREE size_t *place = mem_zalloc((count + 1) * sizeof *place);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         edges[i] = (struct family_edge){.parent = -1, .second = -1, .distance = -1};
+        told[i] = -1;
+    }
+    for (size_t i = 0; i < count; i++)
+        take_told(&forest, (int)i);
     for (size_t at = 0, end; at < count; at = end) {
         end = family_group_end(members, order, count, at);
         if (!hash128_is_zero(&members[order[at]].architecture))
             solve_group(&forest, order + at, end - at, place);
     }
     for (size_t i = 0; i < count; i++)
-        take_path(&forest, (int)i);
-    for (size_t i = 0; i < count; i++)
-        take_claim(&forest, (int)i);
+        settle(&forest, (int)i);
 }
