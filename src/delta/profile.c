@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "bits/differ.h"
+#include "delta/bound.h"
 #include "bits/simd.h"
 
 #include <endian.h>
@@ -198,4 +199,28 @@ double profile_off_line(double aa, double ab, double bb)
     if (share < 0.05 || share > 0.95 || aa <= 0)
         return 1;
     return (aa - share * (aa - ab)) / aa;
+}
+
+double profile_alone_bits(const uint8_t model[PROFILE_BYTES])
+{
+    struct bound bound = {0};
+    bound_add(&bound, DTYPE_BF16, model, NULL, ELEMENTS);
+    return bound.solo * 8 / ELEMENTS;
+}
+
+double profile_delta_bits(const uint8_t model[PROFILE_BYTES], const uint8_t base[PROFILE_BYTES])
+{
+    uint8_t changed[PROFILE_BYTES], from[PROFILE_BYTES];
+    struct bound bound = {0};
+    size_t n = 0;
+    for (size_t at = 0; at < PROFILE_BYTES; at += RUN) {
+        if (memcmp(model + at, base + at, RUN) == 0)
+            continue;
+        memcpy(changed + n, model + at, RUN);
+        memcpy(from + n, base + at, RUN);
+        n += RUN;
+    }
+    if (n)
+        bound_add(&bound, DTYPE_BF16, changed, from, n / 2);
+    return bound.delta * 8 / ELEMENTS;
 }

@@ -60,4 +60,11 @@ double profile_coarse_distance(const uint8_t a[PROFILE_COARSE], const uint8_t b[
 /* Bit distance: how many of the 16 bits of an element differ, on average. */
 double profile_distance(const uint8_t a[PROFILE_BYTES], const uint8_t b[PROFILE_BYTES]);
 
+/*
+ * About how many bits an element of a model takes as BF16: alone, and as a difference from a base
+ * (by the entropies of delta/bound.h; runs in which nothing changed count as nothing).
+ */
+double profile_alone_bits(const uint8_t model[PROFILE_BYTES]);
+double profile_delta_bits(const uint8_t model[PROFILE_BYTES], const uint8_t base[PROFILE_BYTES]);
+
 #endif

@@ -70,6 +70,19 @@ static int build_profile(struct catalog *catalog, const struct library *library,
     return r;
 }
 
+int families_profile(struct ops *ops, const struct library *library, int model,
+                     uint8_t bytes[PROFILE_BYTES], struct hash128 *architecture, struct err *err)
+{
+    const struct lib_model *m = &library->models[model];
+    struct catalog_profile profile = {
+        .key = profile_key(library, m), .bytes = bytes, .count = PROFILE_BYTES};
+    int r = catalog_find_profile(ops->catalog, m->row, &profile, err);
+    if (r == ERR_NOTFOUND)
+        r = build_profile(ops->catalog, library, m, &profile, err);
+    *architecture = profile.architecture;
+    return r;
+}
+
 /* Profiles of all models, those that are not known yet built. */
 static int take_members(struct ops *ops, const struct library *library,
                         struct family_member *members, uint8_t *profiles, struct progress *progress,
@@ -77,22 +90,19 @@ static int take_members(struct ops *ops, const struct library *library,
 {
     for (size_t i = 0; i < library->model_count; i++) {
         const struct lib_model *model = &library->models[i];
-        struct catalog_profile profile = {.key = profile_key(library, model),
-                                          .bytes = profiles + i * PROFILE_BYTES,
-                                          .count = PROFILE_BYTES};
+        uint8_t *profile = profiles + i * PROFILE_BYTES;
+        struct hash128 architecture = {0};
         struct err why = {0};
         int r = progress_check(progress, err);
         if (r < 0)
             return r;
-        r = catalog_find_profile(ops->catalog, model->row, &profile, &why);
-        if (r == ERR_NOTFOUND)
-            r = build_profile(ops->catalog, library, model, &profile, &why);
+        r = families_profile(ops, library, (int)i, profile, &architecture, &why);
         if (r == ERR_NOTFOUND) /* not sketched: what is stored, or cannot be read */
-            profile.architecture = (struct hash128){0};
+            architecture = (struct hash128){0};
         else if (r < 0)
             return err_set(err, r, "%s", why.text);
-        members[i] = (struct family_member){.architecture = profile.architecture,
-                                            .profile = profile.bytes,
+        members[i] = (struct family_member){.architecture = architecture,
+                                            .profile = profile,
                                             .claim = library_declared(library, (int)i),
                                             .before = -1,
                                             .step = *model->run != '\0',

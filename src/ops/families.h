@@ -3,6 +3,7 @@
 #ifndef TARE_OPS_FAMILIES_H
 #define TARE_OPS_FAMILIES_H
 
+#include "delta/profile.h"
 #include "ops/ops.h"
 
 /*
@@ -10,5 +11,12 @@
  * declared. Models that were not compared keep what they declare.
  */
 int ops_families(struct ops *ops, struct progress *progress, struct err *err);
+
+/*
+ * The profile of a model, as it is known, or put together from its sketches. ERR_NOTFOUND where
+ * there are none; architecture zero where it has no floats.
+ */
+int families_profile(struct ops *ops, const struct library *library, int model,
+                     uint8_t bytes[PROFILE_BYTES], struct hash128 *architecture, struct err *err);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "catalog/catalog.h"
+#include "ops/bases.h"
 #include "ops/choose.h"
 #include "ops/guard.h"
 #include "ops/scan.h"
@@ -18,7 +19,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ANCESTORS = 8, MANIFEST_COST = 6000, RANGE_COST = 380 };
+enum { ANCESTORS = 8, MANIFEST_COST = 6000, RANGE_COST = 380, TRIED = 3 };
+#define NEARLY                                                                                     \
+    1.15 /* bases that are predicted to be so much worse than the best are tried, too              \
+          */
 
 /* A file of the library as the planner uses it: its tensors, and how it can serve as a base. */
 struct source_file {
@@ -34,10 +38,12 @@ struct planner {
     const struct plan_request *request;
     struct plan *plan;
     struct source_file *files; /* one for each of the library's */
+    struct model_bases *bases; /* one for each of the plan's models */
     struct chooser *chooser;
     struct path_list store_paths;
     struct store **stores; /* open for reading, NULL where there is none yet */
     struct map seen;       /* ids that the plan stores: 1 standalone, 2 delta */
+    struct map demanded;   /* ids that are to stand alone: others are differences from them */
     double seconds;
 };
 
@@ -300,7 +306,7 @@ static void check_holding(struct planner *p, uint32_t file, const char *store)
 
 /* How the candidate could be used; BASE_NONE: not at all. */
 static enum base_how usable(struct planner *p, const struct plan_file *file,
-                            const struct candidate *c)
+                            const struct candidate *c, bool stored_only)
 {
     struct store *store = store_at(p, file->store);
     uint64_t planned;
@@ -312,23 +318,43 @@ static enum base_how usable(struct planner *p, const struct plan_file *file,
         return store_is_delta(store, &c->id)              ? BASE_NONE
                : store_has(store, &c->id) == CONTENT_HELD ? BASE_HELD
                                                           : BASE_STORED;
-    if (p->files[c->file].planned || !on_disk(lib_file(p, c->file)))
+    if (stored_only || p->files[c->file].planned || !on_disk(lib_file(p, c->file)))
         return BASE_NONE; /* planned, but not standalone: no base */
     return p->files[c->file].can_hold ? BASE_HELD : BASE_COPIED;
 }
 
-static bool find_base(struct planner *p, const struct plan_file *file, const struct tensor *tensor,
-                      size_t hint, struct candidate *ret)
+static const struct model_bases *bases_of(const struct planner *p, int model)
 {
-    int chain[ANCESTORS];
-    size_t n = ancestors(p, file->model, chain);
-    for (size_t i = 0; i < n; i++) {
-        if (!find_tensor(p, chain[i], tensor, hint, ret))
+    return &p->bases[plan_model_of(p->plan, model) - p->plan->models];
+}
+
+/*
+ * The bases to try, the best one first. One of equal bytes is found alone: nothing is better.
+ */
+static size_t find_bases(struct planner *p, const struct plan_file *file,
+                         const struct tensor *tensor, const struct plan_range *range,
+                         struct candidate out[TRIED])
+{
+    const struct model_bases *bases = bases_of(p, file->model);
+    double best = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < bases->count; i++) {
+        const struct base_option *option = &bases->options[i];
+        struct candidate c;
+        if (!find_tensor(p, option->model, tensor, (size_t)range->tensor, &c))
             continue;
-        if ((ret->how = usable(p, file, ret)) != BASE_NONE)
-            return true;
+        c.how = usable(p, file, &c, option->stored_only);
+        if (c.how != BASE_NONE && hash128_equal(&c.id, &range->id)) {
+            out[0] = c;
+            return 1;
+        }
+        bool nearly = n == 0 || (n < TRIED && best > 0 && option->cost < NEARLY * best);
+        if (c.how == BASE_NONE || !nearly)
+            continue;
+        best = n ? best : option->cost;
+        out[n++] = c;
     }
-    return false;
+    return n;
 }
 
 /* ---- deciding on ranges ---- */
@@ -353,58 +379,105 @@ static int candidate_bytes(struct planner *p, const struct plan_file *file,
     return r;
 }
 
+/* Whether the bytes are stored, or planned to be, so that a reference is enough. */
+static bool is_known(struct planner *p, const struct plan_file *file, const struct hash128 *id)
+{
+    const struct store *store = store_at(p, file->store);
+    struct stat st;
+    if (map_has(&p->seen, id) || !store)
+        return map_has(&p->seen, id);
+    enum content_kind kind = store_has(store, id);
+    return kind == CONTENT_OBJECT || kind == CONTENT_PACK ||
+           (kind == CONTENT_HELD && fstat(p->files[file->file].fd, &st) == 0 &&
+            store_held_elsewhere(store, id, lib_file(p, file->file)->path, &st));
+}
+
+static void plan_reference(struct planner *p, struct plan_range *range,
+                           const struct candidate *base)
+{
+    range->reference = true;
+    range->base_file = (int)base->file;
+    map_put(&p->seen, &range->id, 1);
+}
+
+/* Encodes samples with one base, or without any, and takes it where it is the smallest so far. */
+static int try_base(struct planner *p, const struct plan_file *file, struct plan_range *range,
+                    const struct candidate *base, double *seconds, struct err *err)
+{
+    const struct bytes_at raw = {.fd = p->files[file->file].fd, .offset = range->offset};
+    struct choice choice;
+    struct content *content = NULL;
+    struct base_at at;
+    /* A base that cannot be read is none. */
+    bool has = base && candidate_bytes(p, file, base, &at, &content, NULL) == 0;
+    int r = base && !has ? 0
+                         : choose(p->chooser, range->dtype, range->bytes, &raw, has ? &at : NULL,
+                                  &choice, err);
+    content_free(content);
+    if (r < 0 || (base && !has))
+        return r;
+    uint64_t bytes = has ? choice.delta_bytes : choice.alone_bytes;
+    if (!range->alone || !has) {
+        range->alone = choice.alone_bytes;
+        range->alone_codec = choice.alone;
+    }
+    if (range->estimated && bytes >= range->estimated)
+        return 0;
+    range->estimated = bytes;
+    range->codec = has ? choice.delta : choice.alone;
+    range->base = has ? base->id : (struct hash128){0};
+    range->base_dtype = has ? at.dtype : DTYPE_BYTES;
+    range->base_file =
+        has && (base->how == BASE_HELD || base->how == BASE_COPIED) ? (int)base->file : -1;
+    *seconds = choice.seconds;
+    return 0;
+}
+
+/* Prefers standing alone where that is as small. */
+static void settle_range(struct planner *p, struct plan_range *range, double seconds)
+{
+    bool delta = !hash128_is_zero(&range->base) && range->estimated < range->alone;
+    if (!delta) {
+        range->base = (struct hash128){0};
+        range->base_file = -1;
+        range->codec = range->alone_codec;
+        range->estimated = range->alone;
+    }
+    map_put(&p->seen, &range->id, delta ? 2 : 1);
+    p->seconds += seconds;
+}
+
 static int decide(struct planner *p, struct plan_file *file, struct plan_range *range,
                   const struct tensor *tensor, struct err *err)
 {
     struct store *store = store_at(p, file->store);
-    struct candidate base;
-    struct choice choice;
-    struct content *content = NULL;
-    struct bytes_at raw = {.fd = p->files[file->file].fd, .offset = range->offset};
-    struct base_at base_at;
-    struct stat st;
-    bool known = map_has(&p->seen, &range->id);
+    struct candidate bases[TRIED];
+    double seconds = 0;
+    size_t n = 0, tried = 0;
+    int r = 0;
     range->base_file = -1;
-    if (!known && store) {
-        enum content_kind kind = store_has(store, &range->id);
-        known = kind == CONTENT_OBJECT || kind == CONTENT_PACK ||
-                (kind == CONTENT_HELD && fstat(raw.fd, &st) == 0 &&
-                 store_held_elsewhere(store, &range->id, lib_file(p, file->file)->path, &st));
-    }
-    range->reference = known;
-    if (known)
+    range->reference = is_known(p, file, &range->id);
+    if (range->reference)
         return 0;
-    bool must_stand = store && store_is_base(store, &range->id);
-    bool has = tensor && dtype_is_float(tensor->dtype) && !must_stand &&
-               find_base(p, file, tensor, (size_t)range->tensor, &base) &&
-               (!store || hash128_equal(&base.id, &range->id) ||
-                store_may_be_delta(store, &range->id, &base.id));
-    if (has && hash128_equal(&base.id, &range->id)) {
-        range->reference = true;
-        range->base_file = (int)base.file;
-        map_put(&p->seen, &range->id, 1);
+    if (tensor && dtype_is_float(tensor->dtype))
+        n = find_bases(p, file, tensor, range, bases);
+    if (n && hash128_equal(&bases[0].id, &range->id)) {
+        plan_reference(p, range, &bases[0]);
         return 0;
     }
-    /* A base that cannot be read is none. */
-    has = has && candidate_bytes(p, file, &base, &base_at, &content, NULL) == 0;
-    int r =
-        choose(p->chooser, range->dtype, range->bytes, &raw, has ? &base_at : NULL, &choice, err);
-    content_free(content);
-    if (r < 0)
-        return r;
-    bool delta = has && choice.delta_bytes < choice.alone_bytes;
-    range->alone = choice.alone_bytes;
-    range->alone_codec = choice.alone;
-    range->codec = delta ? choice.delta : choice.alone;
-    range->estimated = delta ? choice.delta_bytes : choice.alone_bytes;
-    if (delta) {
-        range->base = base.id;
-        range->base_dtype = base_at.dtype;
-        range->base_file = base.how == BASE_HELD || base.how == BASE_COPIED ? (int)base.file : -1;
+    bool must_stand =
+        map_has(&p->demanded, &range->id) || (store && store_is_base(store, &range->id));
+    for (size_t i = 0; i < n && r == 0 && !must_stand; i++) {
+        if (store && !store_may_be_delta(store, &range->id, &bases[i].id))
+            continue;
+        r = try_base(p, file, range, &bases[i], &seconds, err);
+        tried += range->alone > 0;
     }
-    map_put(&p->seen, &range->id, delta ? 2 : 1);
-    p->seconds += choice.seconds;
-    return 0;
+    if (r == 0 && !tried)
+        r = try_base(p, file, range, NULL, &seconds, err);
+    if (r == 0)
+        settle_range(p, range, seconds);
+    return r;
 }
 
 /* The id of bytes that are no tensor. */
@@ -545,24 +618,24 @@ static struct plan_model *model_of(struct plan *plan, int model)
     return (struct plan_model *)plan_model_of(plan, model);
 }
 
-/* Which model of the library a base file belongs to, among the ancestors of a model. */
+/* Which model of the library a base file belongs to, among the bases of a model. */
 static int owner_of(const struct planner *p, int model, uint32_t file)
 {
-    int chain[ANCESTORS];
-    size_t n = ancestors(p, model, chain);
-    for (size_t i = 0; i < n; i++)
-        for (size_t f = 0; f < p->library->models[chain[i]].file_count; f++)
-            if (p->library->models[chain[i]].files[f] == file)
-                return chain[i];
-    return n ? chain[0] : NO_MODEL;
+    const struct model_bases *bases = bases_of(p, model);
+    for (size_t i = 0; i < bases->count; i++) {
+        const struct lib_model *m = &p->library->models[bases->options[i].model];
+        for (size_t f = 0; f < m->file_count; f++)
+            if (m->files[f] == file)
+                return bases->options[i].model;
+    }
+    return bases->count ? bases->options[0].model : NO_MODEL;
 }
 
 static void note_base(struct planner *p, const struct plan_file *file)
 {
     struct plan_model *model = model_of(p->plan, file->model);
     struct store *store = store_at(p, file->store);
-    int chain[ANCESTORS];
-    size_t n = ancestors(p, file->model, chain);
+    const struct model_bases *bases = bases_of(p, file->model);
     for (size_t i = 0; i < file->range_count && model->how == BASE_NONE; i++) {
         const struct plan_range *range = &file->ranges[i];
         if (range->base_file >= 0) {
@@ -575,10 +648,10 @@ static void note_base(struct planner *p, const struct plan_file *file)
             const struct tensor *t = &p->files[file->file].tensors.layout.tensors[range->tensor];
             model->how = store && store_has(store, &range->base) != CONTENT_NONE ? BASE_STORED
                                                                                  : BASE_INCLUDED;
-            for (size_t a = 0; a < n && model->base == NO_MODEL; a++)
-                if (find_tensor(p, chain[a], t, (size_t)range->tensor, &c) &&
+            for (size_t a = 0; a < bases->count && model->base == NO_MODEL; a++)
+                if (find_tensor(p, bases->options[a].model, t, (size_t)range->tensor, &c) &&
                     hash128_equal(&c.id, &range->base))
-                    model->base = chain[a];
+                    model->base = bases->options[a].model;
         }
     }
 }
@@ -647,17 +720,142 @@ static void sum_up(struct planner *p)
         }
 }
 
+/* ---- which model is whose base ---- */
+
+/* The store that the first planned file goes to; NULL where there is none yet. */
+static struct store *main_store(struct planner *p, const char **ret_path)
+{
+    for (size_t f = 0; f < p->plan->file_count; f++) {
+        *ret_path = p->plan->files[f].store;
+        if (!p->plan->files[f].skip)
+            break;
+    }
+    return p->plan->file_count ? store_at(p, *ret_path) : NULL;
+}
+
+/* The tensor by which a model is judged: its largest. */
+static const struct hash128 *largest_tensor(struct planner *p, int model, uint32_t *ret_file)
+{
+    const struct lib_model *m = &p->library->models[model];
+    const struct hash128 *id = NULL;
+    uint64_t most = 0;
+    for (size_t i = 0; i < m->file_count; i++) {
+        if (load_file(p, m->files[i], NULL) < 0)
+            continue;
+        const struct catalog_tensors *tensors = &p->files[m->files[i]].tensors;
+        for (size_t t = 0; t < tensors->layout.count; t++) {
+            if (tensors->layout.tensors[t].bytes <= most || hash128_is_zero(&tensors->ids[t]))
+                continue;
+            most = tensors->layout.tensors[t].bytes;
+            id = &tensors->ids[t];
+            *ret_file = m->files[i];
+        }
+    }
+    return id;
+}
+
+static enum base_offer offer_of(void *context, int model, bool stored_only)
+{
+    struct planner *p = context;
+    const char *path = NULL;
+    uint32_t file = 0;
+    const struct store *store = main_store(p, &path);
+    const struct hash128 *id = path ? largest_tensor(p, model, &file) : NULL;
+    if (!id)
+        return OFFER_NONE;
+    if (store && store_has(store, id) != CONTENT_NONE)
+        return store_is_delta(store, id) ? OFFER_NONE : OFFER_FREE;
+    if (stored_only || !on_disk(lib_file(p, file)))
+        return OFFER_NONE;
+    check_holding(p, file, path);
+    return p->files[file].can_hold ? OFFER_FREE : OFFER_COPY;
+}
+
+/* Models that others are stored against come first, and so do their files. */
+static void put_stands_first(struct planner *p)
+{
+    struct plan *plan = p->plan;
+    AUTO_FREE struct plan_model *models = mem_alloc((plan->model_count + 1) * sizeof *models);
+    AUTO_FREE struct plan_file *files = mem_alloc((plan->file_count + 1) * sizeof *files);
+    struct model_bases *bases = mem_alloc((plan->model_count + 1) * sizeof *bases);
+    size_t n = 0, at = 0;
+    for (int stands = 1; stands >= 0; stands--)
+        for (size_t f = 0; f < plan->file_count; f++)
+            if (bases_of(p, plan->files[f].model)->stands == stands)
+                files[at++] = plan->files[f];
+    for (int stands = 1; stands >= 0; stands--)
+        for (size_t i = 0; i < plan->model_count; i++)
+            if (p->bases[i].stands == stands) {
+                bases[n] = p->bases[i];
+                models[n++] = plan->models[i];
+            }
+    if (n)
+        memcpy(plan->models, models, n * sizeof *models);
+    if (at)
+        memcpy(plan->files, files, at * sizeof *files);
+    free(p->bases);
+    p->bases = bases;
+}
+
+/* What stands alone for others: the tensors that are their first choice. */
+static void demand_bases(struct planner *p, const struct plan_file *file)
+{
+    const struct model_bases *bases = bases_of(p, file->model);
+    const struct catalog_tensors *tensors = &p->files[file->file].tensors;
+    for (size_t t = 0; t < tensors->layout.count && !bases->stands; t++) {
+        const struct tensor *tensor = &tensors->layout.tensors[t];
+        struct candidate c;
+        bool found = !dtype_is_float(tensor->dtype);
+        for (size_t i = 0; i < bases->count && !found; i++) {
+            found = find_tensor(p, bases->options[i].model, tensor, t, &c);
+            if (found && !hash128_equal(&c.id, &tensors->ids[t]) && plan_model_of(p->plan, c.model))
+                map_put(&p->demanded, &c.id, 1);
+        }
+    }
+}
+
+static void choose_bases(struct planner *p)
+{
+    const struct plan *plan = p->plan;
+    AUTO_FREE int *models = mem_alloc((plan->model_count + 1) * sizeof *models);
+    AUTO_FREE bool *can_stand = mem_zalloc(plan->model_count + 1);
+    for (size_t i = 0; i < plan->model_count; i++) {
+        models[i] = plan->models[i].model;
+        for (size_t f = 0; f < plan->file_count; f++)
+            can_stand[i] |= plan->files[f].model == models[i] && !plan->files[f].skip;
+    }
+    const struct bases_request request = {.models = models,
+                                          .count = plan->model_count,
+                                          .can_stand = can_stand,
+                                          .base = p->request->base,
+                                          .offer = offer_of,
+                                          .context = p};
+    p->bases = mem_zalloc((plan->model_count + 1) * sizeof *p->bases);
+    bases_choose(p->ops, p->library, &request, p->bases);
+    put_stands_first(p);
+    for (size_t f = 0; f < plan->file_count; f++)
+        if (!plan->files[f].skip)
+            demand_bases(p, &plan->files[f]);
+}
+
+static void check_bases(struct planner *p, const struct plan_file *file)
+{
+    const struct model_bases *bases = bases_of(p, file->model);
+    for (size_t i = 0; i < bases->count; i++) {
+        const struct lib_model *m = &p->library->models[bases->options[i].model];
+        for (size_t f = 0; f < m->file_count && !bases->options[i].stored_only; f++)
+            check_holding(p, m->files[f], file->store);
+    }
+}
+
 static int plan_files(struct planner *p, struct progress *progress, struct err *err)
 {
-    int chain[ANCESTORS], r = 0;
+    int r = 0;
     progress_phase(progress, "planning");
-    for (size_t f = 0; f < p->plan->file_count; f++) {
-        const struct plan_file *file = &p->plan->files[f];
-        size_t n = file->skip ? 0 : ancestors(p, file->model, chain);
-        for (size_t a = 0; a < n; a++)
-            for (size_t i = 0; i < p->library->models[chain[a]].file_count; i++)
-                check_holding(p, p->library->models[chain[a]].files[i], file->store);
-    }
+    choose_bases(p);
+    for (size_t f = 0; f < p->plan->file_count; f++)
+        if (!p->plan->files[f].skip)
+            check_bases(p, &p->plan->files[f]);
     for (size_t f = 0; f < p->plan->file_count && r == 0; f++) {
         struct plan_file *file = &p->plan->files[f];
         struct err why = {0};
@@ -685,6 +883,8 @@ static void planner_release(struct planner *p)
     free(p->stores);
     path_list_release(&p->store_paths);
     map_release(&p->seen);
+    map_release(&p->demanded);
+    free(p->bases);
     chooser_free(p->chooser);
     free(p->files);
 }
