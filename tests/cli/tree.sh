@@ -32,7 +32,7 @@ has 'bits  and demo/quill-1m-code'
 
 # What was found is what the plan builds on.
 tare plan --all --live >"$dir/out"
-has 'delta against demo/quill-1m (included)'
+has 'delta against demo/quill-run/checkpoint-80 (included)'
 [ "$(grep -c 'delta against' "$dir/out")" -eq 6 ] || fail "not six deltas"
 
 # It is known still when they are compressed, after another scan, and when they are back.
