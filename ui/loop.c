@@ -200,7 +200,7 @@ static int explore(struct arguments *arguments)
     if (r == 0)
         r = term_open(arguments->scheme, &err);
     if (r == 0) {
-        models_rebuild(&app);
+        app_rebuild(&app);
         size_t left = session_interrupted(app.session, &app.interrupted);
         if (left)
             app_say(&app, false, "%zu job%s interrupted: 5 R goes on with %s", left,

@@ -69,6 +69,8 @@ enum statement {
     ORPHAN_CLAIMS,
     ESTIMATE_PUT,
     ESTIMATE_KEY,
+    FAMILY_PUT,
+    FAMILY_KEY,
     TENSOR_PLACES,
     FILE_PLACES,
     JOB_ADD,
@@ -166,6 +168,8 @@ static const char *const statements[STATEMENT_COUNT] = {
     [ORPHAN_CLAIMS] = "DELETE FROM file_claims WHERE path NOT IN (SELECT path FROM files)",
     [ESTIMATE_PUT] = "UPDATE models SET frees = ?2, frees_key = ?3 WHERE id = ?1",
     [ESTIMATE_KEY] = "SELECT frees_key FROM models WHERE id = ?1",
+    [FAMILY_PUT] = "UPDATE models SET family_frees = ?2, family_key = ?3 WHERE id = ?1",
+    [FAMILY_KEY] = "SELECT family_key FROM models WHERE id = ?1",
     [TENSOR_PLACES] = "SELECT f.path, t.offset, t.bytes FROM tensors t JOIN files f"
                       " ON f.row = t.file WHERE t.id = ?1 AND f.state IN (0, 2)",
     [FILE_PLACES] = "SELECT path, 0, size FROM files WHERE (content = ?1 OR digest = ?2)"
@@ -178,8 +182,8 @@ static const char *const statements[STATEMENT_COUNT] = {
     [DAMAGE_DROP] = "DELETE FROM damage WHERE fid = ?1",
     [DAMAGE_FIND] = "SELECT 1 FROM damage WHERE fid = ?1",
     [LOAD_FILES] = "SELECT " FILE_COLUMNS " FROM files ORDER BY row",
-    [LOAD_MODELS] = "SELECT row, id, name, source, root, path, revision, run, flags, frees"
-                    " FROM models ORDER BY row",
+    [LOAD_MODELS] = "SELECT row, id, name, source, root, path, revision, run, flags, frees,"
+                    " family_frees FROM models ORDER BY row",
     [LOAD_MODEL_FILES] = "SELECT model, file, name FROM model_files ORDER BY model, idx",
     [LOAD_CLAIMS] = "SELECT model, kind_name, target, detail, kind, idx FROM claims UNION"
                     " SELECT m.model, c.kind_name, c.target, c.detail, c.kind, c.idx"
@@ -1057,16 +1061,16 @@ int catalog_model_stamp(struct catalog *catalog, const char *id, struct hash128 
     return find_hash(catalog, MODEL_STAMP, id, ret, err);
 }
 
-int catalog_estimate_key(struct catalog *catalog, const char *id, struct hash128 *ret,
+int catalog_estimate_key(struct catalog *catalog, const char *id, bool family, struct hash128 *ret,
                          struct err *err)
 {
-    return find_hash(catalog, ESTIMATE_KEY, id, ret, err);
+    return find_hash(catalog, family ? FAMILY_KEY : ESTIMATE_KEY, id, ret, err);
 }
 
-int catalog_put_estimate(struct catalog *catalog, const char *id, int64_t frees,
+int catalog_put_estimate(struct catalog *catalog, const char *id, bool family, int64_t frees,
                          const struct hash128 *key, struct err *err)
 {
-    sqlite3_stmt *st = statement(catalog, ESTIMATE_PUT);
+    sqlite3_stmt *st = statement(catalog, family ? FAMILY_PUT : ESTIMATE_PUT);
     if (st) {
         bind_text(st, 1, id);
         sqlite3_bind_int64(st, 2, frees);
@@ -1281,6 +1285,13 @@ static bool in_scope(const char *root, const char *path, const char *const scope
     return false;
 }
 
+/* Whether an estimate is known, and not that it cannot be compressed. */
+static bool take_estimate(sqlite3_stmt *st, int column, int64_t *ret)
+{
+    *ret = sqlite3_column_int64(st, column);
+    return sqlite3_column_type(st, column) != SQLITE_NULL && *ret != INT64_MIN;
+}
+
 static int load_models(struct catalog *catalog, struct library *library, const char *const scope[],
                        struct row_map *map, struct err *err)
 {
@@ -1303,9 +1314,8 @@ static int load_models(struct catalog *catalog, struct library *library, const c
         model->revision = or_empty(column_name(arena, st, 6));
         model->run = or_empty(column_name(arena, st, 7));
         model->flags = (unsigned)sqlite3_column_int(st, 8);
-        model->frees_known =
-            sqlite3_column_type(st, 9) != SQLITE_NULL && sqlite3_column_int64(st, 9) != INT64_MIN;
-        model->frees = sqlite3_column_int64(st, 9);
+        model->frees_known = take_estimate(st, 9, &model->frees);
+        model->family_known = take_estimate(st, 10, &model->family_frees);
     }
     return r;
 }

@@ -201,12 +201,12 @@ int catalog_sweep_root(struct catalog *catalog, const char *root, struct err *er
 int catalog_drop_orphans(struct catalog *catalog, struct err *err);
 
 /*
- * What compressing a model alone would free, as planned for the state that key stands for;
- * INT64_MIN: it cannot be compressed.
+ * What compressing a model alone would free (or, of a root, its family as one), as planned for the
+ * state that key stands for; INT64_MIN: it cannot be compressed.
  */
-int catalog_put_estimate(struct catalog *catalog, const char *id, int64_t frees,
+int catalog_put_estimate(struct catalog *catalog, const char *id, bool family, int64_t frees,
                          const struct hash128 *key, struct err *err);
-int catalog_estimate_key(struct catalog *catalog, const char *id, struct hash128 *ret,
+int catalog_estimate_key(struct catalog *catalog, const char *id, bool family, struct hash128 *ret,
                          struct err *err);
 
 /*

@@ -39,7 +39,9 @@ static const char *const schema_steps[] = {
     "CREATE TABLE file_claims(path BLOB, idx INTEGER, kind INTEGER, kind_name TEXT, target BLOB,"
     " detail TEXT, PRIMARY KEY(path, idx)) WITHOUT ROWID;"
     "UPDATE claims SET kind = CASE kind_name WHEN 'card' THEN 1 WHEN 'adapter' THEN 2 ELSE 4 END;"
-    "UPDATE models SET stamp = zeroblob(16);",
+    "UPDATE models SET stamp = zeroblob(16);"
+    "ALTER TABLE models ADD COLUMN family_frees INTEGER;"
+    "ALTER TABLE models ADD COLUMN family_key BLOB;",
 };
 
 #endif

@@ -124,7 +124,7 @@ int cli_tree(struct cli *cli)
     struct err err = {0};
     if (cli_library(cli, &library, &err) < 0)
         return cli_fail(&err);
-    tree_build(library, &tree);
+    tree_build(library, VIEW_NAME, &tree);
     if (cli->json) {
         js *document = js_object();
         js_put(document, "families", families_json(library, &tree));

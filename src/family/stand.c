@@ -101,7 +101,8 @@ double stand_choose(const struct stand_member *members, size_t count, const doub
                     bool *stands)
 {
     AUTO_FREE bool *others = mem_alloc(count + 1);
-    struct search up = {members, delta, stands, count, 0}, down = {members, delta, others, count, 0};
+    struct search up = {members, delta, stands, count, 0},
+                  down = {members, delta, others, count, 0};
     descend(&up, false);
     descend(&down, true);
     if (down.cost >= up.cost)

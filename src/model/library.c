@@ -283,6 +283,29 @@ static void find_bases(struct library *library)
             library->models[library->models[i].base].flags |= MODEL_BASE;
 }
 
+int library_root(const struct library *library, int model)
+{
+    while (library->models[model].base != NO_MODEL)
+        model = library->models[model].base;
+    return model;
+}
+
+/* A family that is planned as one gives more than its members do, each alone. */
+static void sum_frees(struct library *library)
+{
+    AUTO_FREE int64_t *sums = mem_zalloc((library->model_count + 1) * sizeof *sums);
+    for (size_t i = 0; i < library->model_count; i++) {
+        const struct lib_model *m = &library->models[i];
+        if (m->frees_known && m->frees > 0 && m->state == MODEL_PLAIN)
+            sums[library_root(library, (int)i)] += m->frees;
+    }
+    for (size_t i = 0; i < library->model_count; i++) {
+        const struct lib_model *m = &library->models[i];
+        bool whole = sums[i] > 0 && m->family_known && m->family_frees > sums[i];
+        library->frees += (uint64_t)(whole ? m->family_frees : sums[i]);
+    }
+}
+
 void library_finish(struct library *library)
 {
     for (size_t i = 0; i < library->model_count; i++) {
@@ -303,10 +326,9 @@ void library_finish(struct library *library)
         sum_files(library, model);
         if (model->state == MODEL_DAMAGED)
             model->frees_known = false; /* what was estimated before */
-        if (model->frees_known && model->frees > 0 && model->state == MODEL_PLAIN)
-            library->frees += (uint64_t)model->frees;
     }
     find_bases(library);
+    sum_frees(library);
 }
 
 /* Whether text is the ending of name, at the start of a component. */

@@ -101,6 +101,8 @@ struct lib_model {
     int64_t modified, read; /* Unix seconds, 0: unknown */
     int64_t frees;          /* bytes; valid with frees_known */
     bool frees_known;
+    int64_t family_frees; /* of a root: bytes, its family planned as one; with family_known */
+    bool family_known;
     bool hashed; /* every file of it is */
     enum model_state state;
     int base;          /* index of what it descends from, NO_MODEL */
@@ -117,7 +119,7 @@ struct library {
     size_t model_count, file_count;
     const char **roots;
     size_t root_count;
-    uint64_t size, disk, frees, stored; /* every file once; frees: sum of what is known */
+    uint64_t size, disk, frees, stored; /* every file once; frees: what is known, by families */
     struct map names;                   /* what claims may call the models */
     struct arena arena;
     _Atomic unsigned references;
@@ -139,6 +141,9 @@ size_t library_find(const struct library *library, const char *text, int *indice
 
 /* Whether both are checkpoints of one run. */
 bool library_same_run(const struct lib_model *a, const struct lib_model *b);
+
+/* The model that all of its family hang under. */
+int library_root(const struct library *library, int model);
 
 /* The model that its claims name as its base, or NO_MODEL. */
 int library_declared(const struct library *library, int model);

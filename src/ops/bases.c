@@ -37,14 +37,6 @@ struct family {
     size_t count, cap;
 };
 
-static int root_of(const struct library *library, int model)
-{
-    for (size_t steps = 0; library->models[model].base != NO_MODEL && steps < library->model_count;
-         steps++)
-        model = library->models[model].base;
-    return model;
-}
-
 static size_t ancestors(const struct library *library, int first, int self, int out[ANCESTORS])
 {
     size_t n = 0;
@@ -272,7 +264,7 @@ void bases_choose(struct ops *ops, const struct library *library,
     AUTO_FREE int *roots = mem_alloc((library->model_count + 1) * sizeof *roots);
     AUTO_FREE bool *done = mem_zalloc(request->count + 1);
     for (size_t i = 0; i < library->model_count; i++)
-        roots[i] = root_of(library, (int)i);
+        roots[i] = library_root(library, (int)i);
     for (size_t i = 0; i < request->count; i++) {
         if (request->base != NO_MODEL)
             add_ancestors(library, request, request->models[i], &ret[i]);

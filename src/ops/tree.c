@@ -136,14 +136,18 @@ static const char *progress_of(const struct lib_model *m)
 
 void tree_describe_parent(const struct tree_parent *parent, struct buf *out)
 {
-    buf_printf(out, "%-10s", parent->relation);
+    buf_printf(out, "%-10s  ", parent->relation);
+    tree_describe_evidence(parent, out);
+}
+
+void tree_describe_evidence(const struct tree_parent *parent, struct buf *out)
+{
     if (parent->distance >= 0)
-        buf_printf(out, "  differs %.1f/16", parent->distance);
+        buf_printf(out, "differs %.1f/16  ", parent->distance);
     if (parent->shared >= SHARED_LEAST && parent->shared < 1)
-        buf_printf(out, "  shares %.0f%%", parent->shared * 100);
-    buf_str(out, " ");
+        buf_printf(out, "shares %.0f%%  ", parent->shared * 100);
     for (size_t i = 0; i < parent->kind_count; i++)
-        buf_printf(out, " %s", parent->kinds[i]);
+        buf_printf(out, "%s%s", i ? " " : "", parent->kinds[i]);
     if (parent->contradicted)
         buf_str(out, ", bits say no");
 }
@@ -226,16 +230,21 @@ static int by_place(const void *a, const void *b, void *context)
     return order ? order : *(const int *)a - *(const int *)b;
 }
 
+int64_t tree_own_frees(const struct lib_model *model)
+{
+    return model->frees_known && model->frees > 0 && model->state == MODEL_PLAIN ? model->frees : 0;
+}
+
 static struct tree_row row_of(const struct forest *f, int at, int depth)
 {
     const struct node *node = &f->nodes[at];
     const struct lib_model *m = node->model == NO_MODEL ? NULL : &f->library->models[node->model];
-    bool frees = m && m->frees_known && m->frees > 0 && m->state == MODEL_PLAIN;
     return (struct tree_row){.model = node->model,
                              .name = node->name,
                              .depth = depth,
                              .last = node->next < 0,
-                             .frees = frees ? m->frees : 0};
+                             .frees = m ? tree_own_frees(m) : 0,
+                             .size = m ? m->size : 0};
 }
 
 /* Adds a node and all below it. Not by recursion: chains of checkpoints are long. */
@@ -264,10 +273,63 @@ static void sum_below(struct tree *tree)
 {
     for (size_t i = tree->count; i-- > 0;)
         for (size_t k = i + 1; k <= i + tree->rows[i].below; k += tree->rows[k].below + 1)
-            tree->rows[i].frees += tree->rows[k].frees;
+            tree->rows[i].frees += tree->rows[k].frees, tree->rows[i].size += tree->rows[k].size;
 }
 
-void tree_build(const struct library *library, struct tree *ret)
+/* What a family frees as one stands at its root, and is part of what an absent parent names. */
+static void take_families(const struct library *library, struct tree *tree)
+{
+    for (size_t i = tree->count; i-- > 0;) {
+        struct tree_row *row = &tree->rows[i];
+        const struct lib_model *m = row->model == NO_MODEL ? NULL : &library->models[row->model];
+        if (m && m->base == NO_MODEL && m->family_known && m->family_frees > row->frees)
+            row->frees = m->family_frees;
+        if (m)
+            continue;
+        row->frees = 0;
+        for (size_t k = i + 1; k <= i + row->below; k += tree->rows[k].below + 1)
+            row->frees += tree->rows[k].frees;
+    }
+}
+
+/* A family, by where it begins. */
+struct span {
+    size_t first, count;
+    bool lone;
+    int64_t number;
+};
+
+static int by_number(const void *a, const void *b)
+{
+    const struct span *x = a, *y = b;
+    if (x->lone != y->lone)
+        return x->lone ? 1 : -1;
+    if (x->number != y->number)
+        return x->number > y->number ? -1 : 1;
+    return (x->first > y->first) - (x->first < y->first);
+}
+
+static void sort_families(struct tree *tree, enum view_sort sort)
+{
+    AUTO_FREE struct span *spans = mem_alloc((tree->count + 1) * sizeof *spans);
+    struct tree_row *rows = mem_alloc((tree->count + 1) * sizeof *rows);
+    size_t n = 0, at = 0;
+    for (size_t i = 0; i < tree->count; i += tree->rows[i].below + 1)
+        spans[n++] =
+            (struct span){i, tree->rows[i].below + 1, !tree->rows[i].below,
+                          sort == VIEW_SIZE ? (int64_t)tree->rows[i].size : tree->rows[i].frees};
+    if (n)
+        qsort(spans, n, sizeof *spans, by_number);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(rows + at, tree->rows + spans[i].first, spans[i].count * sizeof *rows);
+        at += spans[i].count;
+    }
+    free(tree->rows);
+    tree->rows = rows;
+    tree->cap = tree->count + 1;
+}
+
+void tree_build(const struct library *library, enum view_sort sort, struct tree *ret)
 {
     struct forest f = {.library = library};
     *ret = (struct tree){0};
@@ -299,6 +361,9 @@ void tree_build(const struct library *library, struct tree *ret)
         if (f.nodes[order[k]].parent < 0)
             add_rows(&f, order[k], ret);
     sum_below(ret);
+    take_families(library, ret);
+    if (sort == VIEW_SIZE || sort == VIEW_FREES)
+        sort_families(ret, sort);
     free(f.nodes);
     map_release(&f.absent);
 }

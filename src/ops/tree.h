@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "model/library.h"
+#include "ops/view.h"
 
 /* One parent of a model, with all that speaks for it, or against. */
 struct tree_parent {
@@ -25,7 +26,9 @@ enum { TREE_PARENTS = 16 };
 /* The parents of a model, the one that it hangs under first; at most TREE_PARENTS. */
 size_t tree_parents(const struct library *library, int model, struct tree_parent *parents);
 
-/* Appends "finetune  differs 2.8/16  card bits", with what contradicts it. */
+/* Appends "differs 2.8/16  card bits", with what contradicts it; and the same behind its relation.
+ */
+void tree_describe_evidence(const struct tree_parent *parent, struct buf *out);
 void tree_describe_parent(const struct tree_parent *parent, struct buf *out);
 
 /* Appends "finetune  differs 2.8/16  card bits": what a model is to the one above it. */
@@ -39,18 +42,23 @@ struct tree_row {
     size_t below;  /* rows of its subtree, which follow it */
     bool last;     /* of its siblings */
     int64_t frees; /* of it and what is below: what is known, together */
+    uint64_t size; /* the same */
 };
 
 /*
- * The forest in the order in which it is drawn: families first, models without relatives behind;
- * names in natural order. Immutable; uses the library's memory.
+ * The forest in the order in which it is drawn: families first, models without relatives behind.
+ * Families stand by name, size, or by what they free, the largest first; what is in them by name in
+ * natural order. Uses the library's memory.
  */
 struct tree {
     struct tree_row *rows;
     size_t count, cap;
 };
-void tree_build(const struct library *library, struct tree *ret);
+void tree_build(const struct library *library, enum view_sort sort, struct tree *ret);
 void tree_release(struct tree *tree);
+
+/* What compressing a model alone would free, where that is known and to be had; else 0. */
+int64_t tree_own_frees(const struct lib_model *model);
 
 /* Appends the branches in front of a row's name, "│  ├─ " or their ASCII. */
 void tree_branches(const struct tree *tree, size_t row, struct buf *out);

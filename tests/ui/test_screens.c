@@ -106,7 +106,7 @@ static void models__opened__show_rows_tabs_and_keys(void **state)
     struct explorer e;
     setup(&e, 24, 80, true);
     assert_shows(&e, " tare  2 models");
-    assert_shows(&e, "[1 Models] 5 Jobs");
+    assert_shows(&e, "[1 Models] 2 Families  5 Jobs");
     assert_shows(&e, "   NAME");
     assert_shows(&e, " > acme/base");
     assert_shows(&e, "   acme/l31-sql-ft");
@@ -123,7 +123,7 @@ static void models__wide_terminal__has_a_details_pane(void **state)
     setup(&e, 48, 160, true);
     press(&e, "j");
     assert_shows(&e, "revision");
-    assert_shows(&e, "base      acme/base");
+    assert_shows(&e, "finetune   acme/base");
     press(&e, "i");
     assert_false(shows(&e, "revision"));
     teardown(&e);
@@ -158,6 +158,78 @@ static void models__marks__are_summed_in_the_footer(void **state)
     assert_shows(&e, "2 marked");
     press(&e, "U");
     assert_false(shows(&e, "marked"));
+    teardown(&e);
+}
+
+/* A family of three, one of which claims what the bits deny, and a lone model of an absent base. */
+static void setup_family(struct explorer *e, int rows, int columns)
+{
+    static const char lone_card[] = "---\nbase_model: else/where\n---\n";
+    static const char false_card[] = "---\nbase_model: acme/lone\n---\n";
+    setup(e, rows, columns, true);
+    AUTO_BUF struct buf lone = test_model(60000, 9, 0), liar = test_model(60000, 1, 1234);
+    free(test_hub_model(e->hub, "acme--lone", &lone, lone_card));
+    free(test_hub_model(e->hub, "acme--liar", &liar, false_card));
+    session_scan(e->app.session, e->roots);
+    settle(e);
+    press(e, "2");
+}
+
+static void families__opened__show_trees_and_how_they_are_known(void **state)
+{
+    (void)state;
+    struct explorer e;
+    setup_family(&e, 24, 80);
+    assert_shows(&e, " 1 Models [2 Families] 5 Jobs");
+    assert_shows(&e, " acme/base");
+    assert_shows(&e, "└─ acme/liar");
+    assert_shows(&e, "bits !card");
+    assert_shows(&e, "├─ acme/l31-sql-ft");
+    assert_shows(&e, "finetune   1.4/16 card bits");
+    assert_shows(&e, "card bits");
+    assert_shows(&e, "else/where                     not here");
+    assert_shows(&e, "└─ acme/lone");
+    press(&e, "/liar\n");
+    assert_shows(&e, "acme/base"); /* what it hangs under stays */
+    assert_false(shows(&e, "acme/lone"));
+    press(&e, "\033g");
+    press(&e, "jj");
+    assert_shows(&e, "claims acme/lone: the bits say no");
+    teardown(&e);
+}
+
+static void families__collapsed__stand_for_all_below(void **state)
+{
+    (void)state;
+    struct explorer e;
+    setup_family(&e, 24, 80);
+    press(&e, "gh");
+    assert_shows(&e, "+ acme/base");
+    assert_false(shows(&e, "acme/liar"));
+    press(&e, "c");
+    settle(&e);
+    assert_shows(&e, "Compress 3 models");
+    press(&e, "\033\n");
+    assert_shows(&e, "acme/liar");
+    press(&e, "t");
+    assert_shows(&e, "3 marked");
+    press(&e, "t");
+    assert_false(shows(&e, "marked"));
+    teardown(&e);
+}
+
+static void families__enter_on_a_model__shows_it_in_the_list_and_back(void **state)
+{
+    (void)state;
+    struct explorer e;
+    setup_family(&e, 24, 80);
+    press(&e, "gj\n");
+    assert_shows(&e, "[1 Models]");
+    assert_shows(&e, " > acme/l");
+    press(&e, "g");
+    press(&e, "2");
+    assert_shows(&e, "[2 Families]");
+    assert_shows(&e, " > acme/base");
     teardown(&e);
 }
 
@@ -268,6 +340,8 @@ static void screen__every_size__draws_without_overflow(void **state)
             app_draw(&e.app);
             press(&e, "?");
             press(&e, "\033");
+            press(&e, "2");
+            press(&e, "1");
         }
     }
     canvas_resize(&e.app.canvas, 3, 10);
@@ -338,6 +412,9 @@ int main(void)
         cmocka_unit_test(models__wide_terminal__has_a_details_pane),
         cmocka_unit_test(models__filter_and_sort__change_the_rows),
         cmocka_unit_test(models__marks__are_summed_in_the_footer),
+        cmocka_unit_test(families__opened__show_trees_and_how_they_are_known),
+        cmocka_unit_test(families__collapsed__stand_for_all_below),
+        cmocka_unit_test(families__enter_on_a_model__shows_it_in_the_list_and_back),
         cmocka_unit_test(plan__enter_and_escape__cancel),
         cmocka_unit_test(plan__y__compresses_and_x_brings_back),
         cmocka_unit_test(delete__capital_y_alone__deletes),

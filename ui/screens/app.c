@@ -29,6 +29,12 @@ void app_open_overlay(struct app *app, enum overlay overlay)
     app->text = (struct list){0};
 }
 
+void app_rebuild(struct app *app)
+{
+    models_rebuild(app);
+    families_rebuild(app);
+}
+
 /* "99% full, 61G left" of the file system that most of the collection is on. */
 static void describe_disk(const struct app *app, struct buf *out)
 {
@@ -80,18 +86,29 @@ static void describe_scan(const struct app *app, struct buf *out)
     }
 }
 
+static const char *const tab_names[TAB_COUNT] = {"1 Models", "2 Families", "5 Jobs"};
+
+/* The tab whose name stands at a column of the tab line, or the one that is open. */
+static enum tab tab_at(const struct app *app, int column)
+{
+    int at = 1;
+    for (size_t i = 0; i < TAB_COUNT; i++) {
+        int end = at + (int)strlen(tab_names[i]) + 2;
+        if (column >= at && column < end)
+            return (enum tab)i;
+        at = end;
+    }
+    return app->tab;
+}
+
 static void draw_tabs(struct app *app)
 {
-    static const struct {
-        enum tab tab;
-        const char *name;
-    } tabs[] = {{TAB_MODELS, "1 Models"}, {TAB_JOBS, "5 Jobs"}};
     AUTO_BUF struct buf busy = {0};
     int at = 1;
-    for (size_t i = 0; i < COUNT_OF(tabs); i++) {
-        bool active = tabs[i].tab == app->tab;
+    for (size_t i = 0; i < TAB_COUNT; i++) {
+        bool active = i == app->tab;
         at = canvas_printf(&app->canvas, 1, at, 20, active ? ROLE_TAB_ACTIVE : ROLE_TAB,
-                           active ? "[%s]" : " %s ", tabs[i].name);
+                           active ? "[%s]" : " %s ", tab_names[i]);
     }
     describe_scan(app, &busy);
     if (busy.len)
@@ -99,17 +116,14 @@ static void draw_tabs(struct app *app)
                    app->canvas.columns, ROLE_DIM, busy.data);
 }
 
-static unsigned place_now(const struct app *app)
-{
-    return app->tab == TAB_JOBS ? IN_JOBS : IN_MODELS;
-}
-
 static void draw_footer(struct app *app)
 {
     struct canvas *c = &app->canvas;
     AUTO_BUF struct buf left = {0}, right = {0};
-    if (app->tab == TAB_MODELS) {
-        models_footer(app, &left);
+    if (app->tab != TAB_JOBS) {
+        marks_footer(app, &left);
+        if (!left.len && app->tab == TAB_FAMILIES)
+            families_footer(app, &left);
         if (app->filter.len)
             buf_printf(&right, "filter: %s  ", app->filter.data);
         AUTO_FREE char *name = mem_strdup(view_sort_name(app->sort));
@@ -127,7 +141,7 @@ static void draw_footer(struct app *app)
                    right.data);
     int at = 1;
     for (size_t i = 0; i < binding_count; i++) {
-        if (!bindings[i].brief || !(bindings[i].where & place_now(app)))
+        if (!bindings[i].brief || !(bindings[i].where & overlay_place(app->tab)))
             continue;
         int need = text_width(bindings[i].label) + 1 + text_width(bindings[i].brief);
         if (at + need > c->columns)
@@ -152,6 +166,8 @@ void app_draw(struct app *app)
     draw_tabs(app);
     if (app->tab == TAB_JOBS)
         jobs_draw(app, 2, c->rows - 4);
+    else if (app->tab == TAB_FAMILIES)
+        families_draw(app, 2, c->rows - 4);
     else
         models_draw(app, 2, c->rows - 4);
     draw_footer(app);
@@ -197,21 +213,51 @@ static bool move_list(struct list *list, enum action action)
     }
 }
 
+static struct list *list_of(struct app *app)
+{
+    return app->tab == TAB_JOBS       ? &app->jobs
+           : app->tab == TAB_FAMILIES ? &app->families
+                                      : &app->models;
+}
+
+/* The other tab of models shows the same one. */
+static void open_tab(struct app *app, enum tab tab)
+{
+    app->tab = tab;
+    if (tab == TAB_FAMILIES)
+        families_rebuild(app);
+    else if (tab == TAB_MODELS)
+        models_rebuild(app);
+}
+
+static bool act_in_tab(struct app *app, enum action action)
+{
+    switch (app->tab) {
+    case TAB_JOBS:
+        return jobs_action(app, action);
+    case TAB_FAMILIES:
+        return families_action(app, action) || marks_action(app, action);
+    default:
+        return models_action(app, action) || marks_action(app, action);
+    }
+}
+
 static void act(struct app *app, enum action action)
 {
-    bool jobs = app->tab == TAB_JOBS;
-    if (move_list(jobs ? &app->jobs : &app->models, action) ||
-        (jobs ? jobs_action(app, action) : models_action(app, action)))
+    if (move_list(list_of(app), action) || act_in_tab(app, action))
         return;
     switch (action) {
     case ACT_MODELS:
-        app->tab = TAB_MODELS;
+        open_tab(app, TAB_MODELS);
+        break;
+    case ACT_FAMILIES:
+        open_tab(app, TAB_FAMILIES);
         break;
     case ACT_JOBS:
-        app->tab = TAB_JOBS;
+        open_tab(app, TAB_JOBS);
         break;
     case ACT_NEXT_TAB:
-        app->tab = jobs ? TAB_MODELS : TAB_JOBS;
+        open_tab(app, (enum tab)((app->tab + 1) % TAB_COUNT));
         break;
     case ACT_BACK:
         app->tab = TAB_MODELS;
@@ -251,26 +297,22 @@ void app_key(struct app *app, int key)
     }
     if (overlay_key(app, key))
         return;
-    int action = keymap_find(bindings, binding_count, place_now(app), key);
+    int action = keymap_find(bindings, binding_count, overlay_place(app->tab), key);
     if (action >= 0)
         act(app, (enum action)action);
 }
 
 void app_mouse(struct app *app, int row, int column, int wheel)
 {
-    struct list *list = app->overlay           ? &app->text
-                        : app->tab == TAB_JOBS ? &app->jobs
-                                               : &app->models;
+    struct list *list = app->overlay ? &app->text : list_of(app);
     if (wheel) {
         list_move(list, 3 * wheel);
     } else if (app->overlay) {
         return;
     } else if (row == 1) {
-        app->tab = column >= 11 && column < 20 ? TAB_JOBS : column < 11 ? TAB_MODELS : app->tab;
-    } else if (row >= 3 && app->tab == TAB_MODELS) {
-        models_click(app, row - 3);
-    } else if (row >= 3 && row - 3 + app->jobs.top < app->jobs.count) {
-        list_go(&app->jobs, row - 3 + app->jobs.top);
+        open_tab(app, tab_at(app, column));
+    } else if (row >= 3 && row - 3 + list->top < list->count) {
+        list_go(list, row - 3 + list->top);
     }
 }
 
@@ -281,7 +323,7 @@ void app_event(struct app *app, struct event *event)
         library_unref(app->library);
         app->library = event->library;
         event->library = NULL;
-        models_rebuild(app);
+        app_rebuild(app);
         break;
     case EVENT_PLAN:
     case EVENT_DELETE:
@@ -308,6 +350,9 @@ void app_release(struct app *app)
     library_unref(app->library);
     path_list_release(&app->marked);
     path_list_release(&app->open_runs);
+    path_list_release(&app->closed);
+    tree_release(&app->tree);
+    free(app->tree_lines);
     path_list_release(&app->interrupted);
     buf_release(&app->filter);
     canvas_release(&app->canvas);

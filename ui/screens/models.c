@@ -7,38 +7,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { DETAILS_FROM = 120, DETAILS_WIDTH = 46, FIXED = 55 };
+enum { DETAILS_WIDTH = 46, FIXED = 55 };
 
 static const struct lib_model *model_at(const struct app *app, size_t row)
 {
     return &app->library->models[app->rows[row].model];
-}
-
-static bool in_list(const struct path_list *list, const char *text)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->paths[i], text) == 0)
-            return true;
-    return false;
-}
-
-static void drop(struct path_list *list, const char *text)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        if (strcmp(list->paths[i], text) != 0)
-            continue;
-        free(list->paths[i]);
-        list->paths[i] = list->paths[--list->count];
-        return;
-    }
-}
-
-static void toggle(struct path_list *list, const char *text, bool on)
-{
-    if (on)
-        path_list_add(list, text);
-    else
-        drop(list, text);
 }
 
 /* Members of the row's run, or the model itself, in the order of the list. */
@@ -92,7 +65,7 @@ static struct sums sum_row(const struct app *app, const struct row *row)
             sums.frees_known = true;
         }
         sums.read = MAX(sums.read, m->read);
-        sums.marked += in_list(&app->marked, m->id);
+        sums.marked += marks_has(&app->marked, m->id);
     }
     return sums;
 }
@@ -141,7 +114,7 @@ static void insert_members(struct app *app, const int *order, size_t count)
     for (size_t i = 0; i < closed_count; i++) {
         const struct lib_model *first = &app->library->models[closed[i].model];
         add_row(app, closed[i].model, closed[i].members, false);
-        for (size_t k = 0; k < count && closed[i].members && in_list(&app->open_runs, first->run);
+        for (size_t k = 0; k < count && closed[i].members && marks_has(&app->open_runs, first->run);
              k++)
             if (library_same_run(first, &app->library->models[order[k]]))
                 add_row(app, order[k], 0, true);
@@ -219,8 +192,8 @@ static int detail(struct app *app, int line, int column, const char *key, const 
 {
     if (line >= app->canvas.rows - 2)
         return line;
-    canvas_put(&app->canvas, line, column, 10, ROLE_DIM, key);
-    canvas_put(&app->canvas, line, column + 10, DETAILS_WIDTH - 11, ROLE_TEXT, value);
+    canvas_put(&app->canvas, line, column, 11, ROLE_DIM, key);
+    canvas_put(&app->canvas, line, column + 11, DETAILS_WIDTH - 12, ROLE_TEXT, value);
     return line + 1;
 }
 
@@ -232,7 +205,7 @@ static int detail_long(struct app *app, int line, int column, const char *key, c
     do {
         AUTO_BUF struct buf part = {0};
         int width = 0;
-        while (*p && width < DETAILS_WIDTH - 12) {
+        while (*p && width < DETAILS_WIDTH - 13) {
             uint32_t point;
             size_t n = text_decode(p, strlen(p), &point);
             width += n ? text_point_width(point) : 1;
@@ -245,9 +218,32 @@ static int detail_long(struct app *app, int line, int column, const char *key, c
     return line;
 }
 
-static void draw_details(struct app *app, int top, int height)
+/* Each parent, and what is known of it. */
+static int detail_lineage(struct app *app, int model, int line, int column)
 {
-    const struct lib_model *m = model_at(app, (size_t)app->models.cursor);
+    struct tree_parent parents[TREE_PARENTS];
+    size_t count = tree_parents(app->library, model, parents);
+    for (size_t i = 0; i < count; i++) {
+        AUTO_BUF struct buf facts = {0};
+        AUTO_FREE char *name =
+            mem_printf("%s%s", parents[i].name, parents[i].model == NO_MODEL ? " (not here)" : "");
+        line = detail_long(app, line, column, parents[i].relation, name);
+        tree_describe_evidence(&parents[i], &facts);
+        if (facts.len)
+            line = detail_long(app, line, column, "", facts.data);
+    }
+    return line;
+}
+
+int models_details_room(const struct app *app)
+{
+    int width = app->canvas.columns;
+    return app->details && width >= DETAILS_FROM ? width - DETAILS_WIDTH - 2 : width;
+}
+
+void models_draw_details(struct app *app, int model, int top, int height)
+{
+    const struct lib_model *m = &app->library->models[model];
     int column = app->canvas.columns - DETAILS_WIDTH, line = top;
     char size[16], disk[16], unique[16], when[32];
     for (int i = 0; i < height; i++)
@@ -267,10 +263,7 @@ static void draw_details(struct app *app, int top, int height)
                                        (unsigned long long)m->tensors, (double)m->parameters / 1e6);
     line = detail(app, line, column, "holds", holds);
     line = detail(app, line, column, "modified", when);
-    if (m->base != NO_MODEL)
-        line = detail_long(app, line, column, "base", app->library->models[m->base].name);
-    for (size_t i = 0; i < m->claim_count; i++)
-        line = detail_long(app, line, column, m->claims[i].kind_name, m->claims[i].target);
+    line = detail_lineage(app, model, line, column);
     if (m->error)
         line = detail_long(app, line, column, "error", m->error);
     line++;
@@ -303,14 +296,11 @@ static void draw_first_run(struct app *app, int top)
 
 void models_draw(struct app *app, int top, int height)
 {
-    int width = app->canvas.columns;
-    bool details = app->details && width >= DETAILS_FROM;
+    int width = models_details_room(app);
     if (!app->library || !app->library->model_count) {
         draw_first_run(app, top);
         return;
     }
-    if (details)
-        width -= DETAILS_WIDTH + 2;
     int name_width = MAX(width - FIXED, 12);
     canvas_printf(&app->canvas, top, 0, width, ROLE_HEAD, "   %-*s %-6s  %-5s %7s %6s %6s %5s  %s",
                   name_width, "NAME", "SOURCE", "DTYPE", "SIZE", "DISK", "FREES", "READ", "FLAGS");
@@ -322,40 +312,13 @@ void models_draw(struct app *app, int top, int height)
         draw_row(app, top + 1 + i, (size_t)(app->models.top + i), width);
     if (app->row_count)
         strcpy(app->selected, model_at(app, (size_t)app->models.cursor)->id);
-    if (details && app->row_count)
-        draw_details(app, top, height);
+    if (width < app->canvas.columns && app->row_count)
+        models_draw_details(app, app->rows[app->models.cursor].model, top, height);
 }
 
-int *models_chosen(const struct app *app, size_t *ret_count)
+size_t models_selected(const struct app *app, int *out)
 {
-    int *models = mem_alloc(((app->library ? app->library->model_count : 0) + 1) * sizeof *models);
-    size_t n = 0;
-    for (size_t i = 0; app->library && i < app->library->model_count; i++)
-        if (in_list(&app->marked, app->library->models[i].id))
-            models[n++] = (int)i;
-    if (!n && app->row_count)
-        n = members_of(app, &app->rows[app->models.cursor], models);
-    *ret_count = n;
-    return models;
-}
-
-void models_footer(const struct app *app, struct buf *out)
-{
-    int64_t frees = 0;
-    size_t marked = 0;
-    char size[16];
-    for (size_t i = 0; app->library && i < app->library->model_count; i++) {
-        const struct lib_model *m = &app->library->models[i];
-        if (!in_list(&app->marked, m->id))
-            continue;
-        marked++;
-        if (m->frees_known && m->frees > 0 && m->state == MODEL_PLAIN)
-            frees += m->frees;
-    }
-    if (!marked)
-        return;
-    text_size(size, (uint64_t)frees);
-    buf_printf(out, "%zu marked: frees about %s", marked, size);
+    return app->row_count ? members_of(app, &app->rows[app->models.cursor], out) : 0;
 }
 
 static void mark_row(struct app *app, size_t index, bool on)
@@ -363,7 +326,7 @@ static void mark_row(struct app *app, size_t index, bool on)
     AUTO_FREE int *members = mem_alloc((app->library->model_count + 1) * sizeof *members);
     size_t n = members_of(app, &app->rows[index], members);
     for (size_t i = 0; i < n; i++)
-        toggle(&app->marked, app->library->models[members[i]].id, on);
+        marks_set(&app->marked, app->library->models[members[i]].id, on);
 }
 
 static void mark_run(struct app *app)
@@ -381,8 +344,8 @@ static void mark_every(struct app *app, enum action action)
         if (!app->rows[i].members)
             mark_row(app, i,
                      action == ACT_MARK_ALL ||
-                         (action == ACT_INVERT && !in_list(&app->marked, model_at(app, i)->id)));
-        else if (!in_list(&app->open_runs, model_at(app, i)->run))
+                         (action == ACT_INVERT && !marks_has(&app->marked, model_at(app, i)->id)));
+        else if (!marks_has(&app->open_runs, model_at(app, i)->run))
             mark_row(app, i,
                      action == ACT_MARK_ALL ||
                          (action == ACT_INVERT && !sum_row(app, &app->rows[i]).marked));
@@ -393,34 +356,23 @@ static void open_row(struct app *app, bool open)
     const struct row *row = &app->rows[app->models.cursor];
     const struct lib_model *model = model_at(app, (size_t)app->models.cursor);
     if (row->members || row->inside)
-        toggle(&app->open_runs, model->run, open && row->members);
+        marks_set(&app->open_runs, model->run, open && row->members);
     else if (open)
         app->details = true;
     models_rebuild(app);
 }
 
-static void bring_back(struct app *app)
+void models_jump(struct app *app, int model)
 {
-    size_t count, stored = 0;
-    AUTO_FREE int *models = models_chosen(app, &count);
-    for (size_t i = 0; i < count; i++)
-        if (app->library->models[models[i]].state != MODEL_PLAIN)
-            models[stored++] = models[i];
-    if (!stored) {
-        app_say(app, true, "nothing of it is compressed");
-        return;
-    }
-    session_decompress(app->session, app->library, models, stored);
-    app_say(app, false, "decompressing; 5 shows how far it is");
-    path_list_release(&app->marked);
-}
-
-static void verify_chosen(struct app *app)
-{
-    size_t count;
-    AUTO_FREE int *models = models_chosen(app, &count);
-    session_verify(app->session, app->library, models, count);
-    app_say(app, false, "verifying; 5 shows how far it is");
+    const struct lib_model *m = &app->library->models[model];
+    strcpy(app->selected, m->id);
+    app->tab = TAB_MODELS;
+    if (*m->run)
+        marks_set(&app->open_runs, m->run, true);
+    models_rebuild(app);
+    for (size_t i = 0; i < app->row_count; i++)
+        if (!app->rows[i].members && strcmp(model_at(app, i)->id, m->id) == 0)
+            list_go(&app->models, (int)i);
 }
 
 bool models_action(struct app *app, enum action action)
@@ -434,7 +386,7 @@ bool models_action(struct app *app, enum action action)
     case ACT_BACK:
         if (app->filter.len) {
             buf_release(&app->filter);
-            models_rebuild(app);
+            app_rebuild(app);
         } else if (any) {
             open_row(app, false);
         }
@@ -450,49 +402,11 @@ bool models_action(struct app *app, enum action action)
     case ACT_INVERT:
         mark_every(app, action);
         return true;
-    case ACT_UNMARK:
-        path_list_release(&app->marked);
-        return true;
     case ACT_MARK_GROUP:
         if (any)
             mark_run(app);
         return true;
-    case ACT_COMPRESS:
-        if (any)
-            plan_ask(app, false);
-        return true;
-    case ACT_DECOMPRESS:
-        if (any)
-            bring_back(app);
-        return true;
-    case ACT_VERIFY:
-        if (any)
-            verify_chosen(app);
-        return true;
-    case ACT_DELETE:
-        if (any)
-            delete_ask(app);
-        return true;
-    case ACT_COPY:
-        if (any) {
-            free(app->copied);
-            app->copied = mem_strdup(model_at(app, (size_t)app->models.cursor)->path);
-            app_say(app, false, "copied: %s", app->copied);
-        }
-        return true;
-    case ACT_DETAILS:
-        app->details = !app->details;
-        if (app->details && app->canvas.columns < DETAILS_FROM)
-            app_say(app, false, "details are shown from %d columns on", (int)DETAILS_FROM);
-        return true;
     default:
         return false;
     }
-}
-
-void models_click(struct app *app, int line)
-{
-    int row = app->models.top + line;
-    if (line >= 0 && row < app->models.count)
-        list_go(&app->models, row);
 }

@@ -9,22 +9,22 @@
 /* The one table of actions: it drives the keys, the footer and help. */
 const struct binding bindings[] = {
     {ACT_COMPRESS,
-     IN_MODELS,
+     IN_LISTS,
      {'c'},
      "c",
      "compress",
      "compress the marked, else the selected: shows the plan"},
-    {ACT_DECOMPRESS, IN_MODELS, {'x'}, "x", "decompress", "give the files back, byte for byte"},
+    {ACT_DECOMPRESS, IN_LISTS, {'x'}, "x", "decompress", "give the files back, byte for byte"},
     {ACT_CANCEL_JOB, IN_JOBS, {'x'}, "x", "cancel", "stop after the file in flight"},
-    {ACT_MARK, IN_MODELS, {' '}, "space", "mark", "mark and move on"},
-    {ACT_FILTER, IN_MODELS, {'/'}, "/", "filter", "show only what matches (Esc clears)"},
-    {ACT_SORT, IN_MODELS, {'s'}, "s", "sort", "sort by another column; the same again reverses"},
+    {ACT_MARK, IN_LISTS, {' '}, "space", "mark", "mark and move on"},
+    {ACT_FILTER, IN_LISTS, {'/'}, "/", "filter", "show only what matches (Esc clears)"},
+    {ACT_SORT, IN_LISTS, {'s'}, "s", "sort", "sort by another column; the same again reverses"},
     {ACT_OPEN,
      IN_TABS,
      {KEY_ENTER_, 'l', KEY_RIGHT_},
      "Enter l",
      NULL,
-     "open a run or the details; in Jobs the log"},
+     "open: a run, a family, its model, the log of a job"},
     {ACT_BACK,
      IN_TABS | IN_TEXT,
      {KEY_ESCAPE, 'h', KEY_LEFT_},
@@ -50,22 +50,24 @@ const struct binding bindings[] = {
      "a page up"},
     {ACT_HALF_DOWN, IN_TABS | IN_TEXT, {KEY_CTRL('d')}, "Ctrl-d", NULL, "half a page down"},
     {ACT_HALF_UP, IN_TABS | IN_TEXT, {KEY_CTRL('u')}, "Ctrl-u", NULL, "half a page up"},
-    {ACT_MARK_ALL, IN_MODELS, {'a'}, "a", NULL, "mark all that is shown"},
-    {ACT_UNMARK, IN_MODELS, {'U'}, "U", NULL, "unmark all"},
-    {ACT_INVERT, IN_MODELS, {'*'}, "*", NULL, "invert the marks"},
+    {ACT_MARK_ALL, IN_LISTS, {'a'}, "a", NULL, "mark all that is shown"},
+    {ACT_UNMARK, IN_LISTS, {'U'}, "U", NULL, "unmark all"},
+    {ACT_INVERT, IN_LISTS, {'*'}, "*", NULL, "invert the marks"},
     {ACT_MARK_GROUP, IN_MODELS, {'t'}, "t", NULL, "mark the whole run"},
-    {ACT_NEXT, IN_MODELS, {'n'}, "n", NULL, "next match"},
-    {ACT_PREVIOUS, IN_MODELS, {'N'}, "N", NULL, "previous match"},
-    {ACT_VERIFY, IN_MODELS, {'V'}, "V", NULL, "read and check what is stored of it"},
+    {ACT_MARK_GROUP, IN_FAMILIES, {'t'}, "t", "mark tree", "mark it and all below it, or unmark"},
+    {ACT_NEXT, IN_LISTS, {'n'}, "n", NULL, "next match"},
+    {ACT_PREVIOUS, IN_LISTS, {'N'}, "N", NULL, "previous match"},
+    {ACT_VERIFY, IN_LISTS, {'V'}, "V", NULL, "read and check what is stored of it"},
     {ACT_VERIFY, IN_JOBS, {'V'}, "V", "verify", "read and check everything that is stored"},
-    {ACT_DELETE, IN_MODELS, {'D'}, "D", NULL, "delete for good: shows what that means"},
+    {ACT_DELETE, IN_LISTS, {'D'}, "D", NULL, "delete for good: shows what that means"},
     {ACT_RESUME, IN_JOBS, {'R'}, "R", "resume", "go on with jobs that were interrupted"},
-    {ACT_DETAILS, IN_MODELS, {'i'}, "i", NULL, "details on or off (120 columns)"},
-    {ACT_COPY, IN_MODELS, {'y'}, "y", NULL, "copy the path"},
+    {ACT_DETAILS, IN_LISTS, {'i'}, "i", NULL, "details on or off (120 columns)"},
+    {ACT_COPY, IN_LISTS, {'y'}, "y", NULL, "copy the path"},
     {ACT_RESCAN, IN_TABS, {'r'}, "r", NULL, "scan again"},
     {ACT_MODELS, IN_TABS, {'1'}, "1", NULL, "the Models tab"},
+    {ACT_FAMILIES, IN_TABS, {'2'}, "2", "families", "the Families tab"},
     {ACT_JOBS, IN_TABS, {'5'}, "5", "jobs", "the Jobs tab"},
-    {ACT_NEXT_TAB, IN_TABS, {KEY_TAB_}, "Tab", NULL, "the other tab"},
+    {ACT_NEXT_TAB, IN_TABS, {KEY_TAB_}, "Tab", NULL, "the next tab"},
     {ACT_PLAN_START, IN_PLAN, {'y'}, "y", NULL, "start"},
     {ACT_PLAN_KEEP, IN_PLAN, {'k'}, "k", NULL, "start and keep the originals"},
     {ACT_PLAN_BASE, IN_PLAN, {'b'}, "b", NULL, "include the bases"},
@@ -77,9 +79,10 @@ const struct binding bindings[] = {
 };
 const size_t binding_count = COUNT_OF(bindings);
 
-static unsigned place_of(enum tab tab)
+unsigned overlay_place(enum tab tab)
 {
-    return tab == TAB_JOBS ? IN_JOBS : IN_MODELS;
+    static const unsigned places[TAB_COUNT] = {IN_MODELS, IN_FAMILIES, IN_JOBS};
+    return places[tab];
 }
 
 /* Breaks lines that are wider than the box at blanks; what goes on is indented. */
@@ -154,10 +157,22 @@ static void draw_box(struct app *app, const char *title, struct buf *text, const
 
 static void help_text(const struct app *app, struct buf *out)
 {
-    unsigned where = place_of(app->tab);
+    unsigned where = overlay_place(app->tab);
     for (size_t i = 0; i < binding_count; i++)
         if (bindings[i].where & where)
             buf_printf(out, "%-9s %s\n", bindings[i].label, bindings[i].help);
+    if (app->tab == TAB_FAMILIES)
+        buf_str(out, " \n"
+                     "RELATION  what it is to the model above it\n"
+                     "BITS      how many of the 16 bits of a weight differ from it, on average\n"
+                     "KNOWN BY  card, config, adapter, mergekit, metadata: it is written there;\n"
+                     "          path: its place in a run; content: equal tensors;\n"
+                     "          bits: the weights themselves\n"
+                     "FREES     what compressing this model alone would give (an estimate)\n"
+                     "ALL       what compressing the whole family as one would give\n"
+                     "not here  named as a parent, and in none of the places that were scanned\n"
+                     "+         collapsed: Enter opens it, and c means all of it\n"
+                     "!card     it claims a parent that the bits deny\n");
     if (app->tab != TAB_MODELS)
         return;
     buf_str(out, " \n"
@@ -331,7 +346,7 @@ void plan_ask(struct app *app, bool include_base)
 {
     if (!include_base) {
         free(app->plan_models);
-        app->plan_models = models_chosen(app, &app->plan_model_count);
+        app->plan_models = marks_chosen(app, &app->plan_model_count);
         library_unref(app->asked_library);
         app->asked_library = library_ref(app->library);
     }
@@ -350,7 +365,7 @@ void plan_ask(struct app *app, bool include_base)
 void delete_ask(struct app *app)
 {
     size_t count;
-    AUTO_FREE int *models = models_chosen(app, &count);
+    AUTO_FREE int *models = marks_chosen(app, &count);
     drop_plan(app);
     app->plan_waiting = true;
     session_plan_delete(app->session, app->library, models, count);
@@ -452,7 +467,7 @@ static void filter_key(struct app *app, int key)
     } else if (key >= 0x20 && key < 0x7f && app->filter.len < 200) {
         buf_char(&app->filter, (char)key);
     }
-    models_rebuild(app);
+    app_rebuild(app);
 }
 
 static void sort_key(struct app *app, int key)
@@ -467,7 +482,7 @@ static void sort_key(struct app *app, int key)
     enum view_sort sort = sorts[letter - letters];
     app->reverse = sort == app->sort && !app->reverse;
     app->sort = sort;
-    models_rebuild(app);
+    app_rebuild(app);
 }
 
 static void quit_key(struct app *app, int key)

@@ -7,12 +7,15 @@
 #define TARE_UI_SCREENS_SCREENS_H
 
 #include "ops/session.h"
+#include "ops/tree.h"
 #include "ops/view.h"
 #include "ui/kit/canvas.h"
 #include "ui/kit/keymap.h"
 #include "ui/kit/list.h"
 
-enum tab { TAB_MODELS, TAB_JOBS };
+enum tab { TAB_MODELS, TAB_FAMILIES, TAB_JOBS, TAB_COUNT };
+
+enum { DETAILS_FROM = 120 /* columns */ };
 
 enum overlay {
     OVERLAY_NONE,
@@ -32,7 +35,9 @@ enum {
     IN_PLAN = 4,
     IN_TEXT = 8, /* help, log */
     IN_DELETE = 16,
-    IN_TABS = IN_MODELS | IN_JOBS,
+    IN_FAMILIES = 32,
+    IN_LISTS = IN_MODELS | IN_FAMILIES, /* of models */
+    IN_TABS = IN_LISTS | IN_JOBS,
 };
 
 enum action {
@@ -47,6 +52,7 @@ enum action {
     ACT_OPEN,
     ACT_BACK,
     ACT_MODELS,
+    ACT_FAMILIES,
     ACT_JOBS,
     ACT_NEXT_TAB,
     ACT_MARK,
@@ -102,6 +108,11 @@ struct app {
     char selected[MODEL_ID];    /* the model under the cursor when it was drawn last */
     struct path_list marked;    /* ids of models */
     struct path_list open_runs; /* run keys */
+    /* Families */
+    struct list families;
+    struct tree tree;
+    size_t *tree_lines;      /* the rows of the tree that are shown */
+    struct path_list closed; /* what is collapsed */
     enum view_sort sort;
     bool reverse;
     struct buf filter;
@@ -134,6 +145,8 @@ void app_event(struct app *app, struct event *event);
 void app_release(struct app *app);
 
 /* For the screens. */
+/* What is shown, anew: after another library, filter or order. */
+void app_rebuild(struct app *app);
 void app_say(struct app *app, bool bad, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void app_open_overlay(struct app *app, enum overlay overlay);
@@ -141,16 +154,38 @@ void app_open_overlay(struct app *app, enum overlay overlay);
 void models_draw(struct app *app, int top, int height);
 bool models_action(struct app *app, enum action action);
 void models_rebuild(struct app *app);
-void models_click(struct app *app, int line);
+/* The models of the selected row; returns how many. */
+size_t models_selected(const struct app *app, int *out);
+/* Shows a model in the Models tab. */
+void models_jump(struct app *app, int model);
+/* Columns that a list has beside the details; the details of a model behind them. */
+int models_details_room(const struct app *app);
+void models_draw_details(struct app *app, int model, int top, int height);
+
+void families_draw(struct app *app, int top, int height);
+bool families_action(struct app *app, enum action action);
+void families_rebuild(struct app *app);
+void families_select(struct app *app, const char *id);
+size_t families_chosen(const struct app *app, int *out);
+/* What is known of the selected model. */
+void families_footer(const struct app *app, struct buf *out);
+
+/* Lists of ids, or other keys. */
+bool marks_has(const struct path_list *list, const char *text);
+void marks_set(struct path_list *list, const char *text, bool on);
 /* The models that an action means: the marked ones, else those of the selected row: free it. */
-int *models_chosen(const struct app *app, size_t *ret_count);
+int *marks_chosen(const struct app *app, size_t *ret_count);
 /* "1 marked: frees about 10.8G", or "". */
-void models_footer(const struct app *app, struct buf *out);
+void marks_footer(const struct app *app, struct buf *out);
+/* Actions on models, the same in all their tabs. */
+bool marks_action(struct app *app, enum action action);
 
 void jobs_draw(struct app *app, int top, int height);
 bool jobs_action(struct app *app, enum action action);
 
 void overlay_draw(struct app *app);
+/* The place of the key table that a tab is. */
+unsigned overlay_place(enum tab tab);
 bool overlay_key(struct app *app, int key);
 void plan_ask(struct app *app, bool include_base);
 /* Asks what deleting the chosen models would mean. */

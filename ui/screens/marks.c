@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tabs of models share: marks, what an action means, and the actions on models. */
+#include "ui/screens/screens.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+bool marks_has(const struct path_list *list, const char *text)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->paths[i], text) == 0)
+            return true;
+    return false;
+}
+
+void marks_set(struct path_list *list, const char *text, bool on)
+{
+    if (on) {
+        path_list_add(list, text);
+        return;
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->paths[i], text) != 0)
+            continue;
+        free(list->paths[i]);
+        list->paths[i] = list->paths[--list->count];
+        return;
+    }
+}
+
+int *marks_chosen(const struct app *app, size_t *ret_count)
+{
+    int *models = mem_alloc(((app->library ? app->library->model_count : 0) + 1) * sizeof *models);
+    size_t n = 0;
+    for (size_t i = 0; app->library && i < app->library->model_count; i++)
+        if (marks_has(&app->marked, app->library->models[i].id))
+            models[n++] = (int)i;
+    if (!n)
+        n = app->tab == TAB_FAMILIES ? families_chosen(app, models) : models_selected(app, models);
+    *ret_count = n;
+    return models;
+}
+
+void marks_footer(const struct app *app, struct buf *out)
+{
+    int64_t frees = 0;
+    size_t marked = 0;
+    char size[16];
+    for (size_t i = 0; app->library && i < app->library->model_count; i++) {
+        const struct lib_model *m = &app->library->models[i];
+        if (!marks_has(&app->marked, m->id))
+            continue;
+        marked++;
+        frees += tree_own_frees(m);
+    }
+    if (!marked)
+        return;
+    text_size(size, (uint64_t)frees);
+    buf_printf(out, "%zu marked: frees about %s", marked, size);
+}
+
+static void bring_back(struct app *app)
+{
+    size_t count, stored = 0;
+    AUTO_FREE int *models = marks_chosen(app, &count);
+    for (size_t i = 0; i < count; i++)
+        if (app->library->models[models[i]].state != MODEL_PLAIN)
+            models[stored++] = models[i];
+    if (!stored) {
+        app_say(app, true, "nothing of it is compressed");
+        return;
+    }
+    session_decompress(app->session, app->library, models, stored);
+    app_say(app, false, "decompressing; 5 shows how far it is");
+    path_list_release(&app->marked);
+}
+
+static void verify_chosen(struct app *app)
+{
+    size_t count;
+    AUTO_FREE int *models = marks_chosen(app, &count);
+    session_verify(app->session, app->library, models, count);
+    app_say(app, false, "verifying; 5 shows how far it is");
+}
+
+static void copy_path(struct app *app)
+{
+    size_t count;
+    AUTO_FREE int *models = mem_alloc((app->library->model_count + 1) * sizeof *models);
+    count = app->tab == TAB_FAMILIES ? families_chosen(app, models) : models_selected(app, models);
+    if (!count)
+        return;
+    free(app->copied);
+    app->copied = mem_strdup(app->library->models[models[0]].path);
+    app_say(app, false, "copied: %s", app->copied);
+}
+
+bool marks_action(struct app *app, enum action action)
+{
+    size_t count;
+    free(marks_chosen(app, &count));
+    switch (action) {
+    case ACT_UNMARK:
+        path_list_release(&app->marked);
+        return true;
+    case ACT_COMPRESS:
+        if (count)
+            plan_ask(app, false);
+        return true;
+    case ACT_DECOMPRESS:
+        if (count)
+            bring_back(app);
+        return true;
+    case ACT_VERIFY:
+        if (count)
+            verify_chosen(app);
+        return true;
+    case ACT_DELETE:
+        if (count)
+            delete_ask(app);
+        return true;
+    case ACT_COPY:
+        if (count)
+            copy_path(app);
+        return true;
+    case ACT_DETAILS:
+        app->details = !app->details;
+        if (app->details && app->canvas.columns < DETAILS_FROM)
+            app_say(app, false, "details are shown from %d columns on", (int)DETAILS_FROM);
+        return true;
+    default:
+        return false;
+    }
+}
