@@ -40,6 +40,8 @@ enum statement {
     FILE_SAMPLE,
     FILE_TWIN,
     TENSORS_COPY,
+    FILE_BEFORE,
+    SKETCHES_COPY,
     CONTENT_COPY,
     FILES_UNHASHED,
     FILES_UNSKETCHED,
@@ -49,6 +51,9 @@ enum statement {
     PROFILE_PUT,
     PROFILE_FIND,
     SHARED_BYTES,
+    EACH_TENSOR,
+    KEY_PUT,
+    KEY_FIND,
     EDGES_DROP,
     EDGE_PUT,
     LOAD_EDGES,
@@ -123,6 +128,11 @@ static const char *const statements[STATEMENT_COUNT] = {
                   " AND g.content IS NOT NULL LIMIT 1",
     [TENSORS_COPY] = "UPDATE tensors SET id = (SELECT t.id FROM tensors t WHERE t.file = ?2"
                      " AND t.idx = tensors.idx) WHERE file = ?1",
+    [FILE_BEFORE] = "SELECT g.row FROM files f JOIN files g ON g.path = f.path AND g.size = f.size"
+                    " AND g.tensors = f.tensors WHERE f.row = ?1 AND g.row <> ?1"
+                    " AND g.sketch IS NOT NULL LIMIT 1",
+    [SKETCHES_COPY] = "UPDATE tensors SET sketch = (SELECT t.sketch FROM tensors t"
+                      " WHERE t.file = ?2 AND t.idx = tensors.idx) WHERE file = ?1",
     [CONTENT_COPY] = "UPDATE files SET content = (SELECT g.content FROM files g WHERE g.row = ?2)"
                      " WHERE row = ?1",
     /* First what another file's sketch equals: likely copies; then by size. */
@@ -141,10 +151,16 @@ static const char *const statements[STATEMENT_COUNT] = {
                     " WHERE row = ?1",
     [PROFILE_FIND] = "SELECT architecture, profile FROM models WHERE row = ?1"
                      " AND profile_key = ?2",
-    [SHARED_BYTES] = "SELECT total(CASE WHEN id IN (SELECT u.id FROM tensors u JOIN model_files n"
-                     " ON n.file = u.file WHERE n.model = ?2 AND u.id IS NOT NULL) THEN bytes END),"
-                     " total(bytes) FROM tensors t JOIN model_files m ON m.file = t.file"
-                     " WHERE m.model = ?1",
+    [SHARED_BYTES] =
+        "WITH other AS MATERIALIZED (SELECT u.id, u.name FROM tensors u JOIN model_files n"
+        " ON n.file = u.file WHERE n.model = ?2 AND u.id IS NOT NULL)"
+        " SELECT total(CASE WHEN t.id IN (SELECT id FROM other) THEN bytes END),"
+        " total(CASE WHEN (t.id, t.name) IN (SELECT id, name FROM other) THEN bytes END),"
+        " total(bytes) FROM tensors t JOIN model_files m ON m.file = t.file WHERE m.model = ?1",
+    [EACH_TENSOR] = "SELECT m.model, t.id, t.bytes FROM model_files m JOIN tensors t"
+                    " ON t.file = m.file WHERE t.bytes >= ?1 AND t.id IS NOT NULL",
+    [KEY_PUT] = "INSERT OR REPLACE INTO keys VALUES(?1, ?2)",
+    [KEY_FIND] = "SELECT value FROM keys WHERE name = ?1",
     [EDGES_DROP] = "DELETE FROM edges",
     [EDGE_PUT] = "INSERT INTO edges VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [LOAD_EDGES] = "SELECT model, parent, second, distance, kin, shared FROM edges ORDER BY model",
@@ -868,6 +884,19 @@ int catalog_copy_hashes(struct catalog *catalog, int64_t row, bool *ret, struct 
     return r;
 }
 
+int catalog_copy_sketches(struct catalog *catalog, int64_t row, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, FILE_BEFORE);
+    if (st)
+        sqlite3_bind_int64(st, 1, row);
+    int r = step(catalog, st, err);
+    if (r <= 0)
+        return r;
+    int64_t before = sqlite3_column_int64(st, 0);
+    sqlite3_reset(st);
+    return copy_from(catalog, SKETCHES_COPY, row, before, err);
+}
+
 int catalog_put_sketches(struct catalog *catalog, int64_t row,
                          const struct catalog_sketches *sketches, struct err *err)
 {
@@ -996,8 +1025,24 @@ int catalog_find_profile(struct catalog *catalog, int64_t model, struct catalog_
     return 0;
 }
 
+/* Reads a hash that a statement with one text parameter yields. */
+static int find_hash(struct catalog *catalog, enum statement which, const char *id,
+                     struct hash128 *ret, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, which);
+    if (st)
+        bind_text(st, 1, id);
+    int r = step(catalog, st, err);
+    if (r > 0) {
+        column_bytes(st, 0, ret, sizeof *ret);
+        sqlite3_reset(st);
+        return 0;
+    }
+    return r < 0 ? r : err_set(err, ERR_NOTFOUND, "%s is not in the catalog", id);
+}
+
 int catalog_shared(struct catalog *catalog, int64_t model, int64_t other, double *ret,
-                   struct err *err)
+                   double *ret_named, struct err *err)
 {
     sqlite3_stmt *st = statement(catalog, SHARED_BYTES);
     if (st) {
@@ -1007,10 +1052,43 @@ int catalog_shared(struct catalog *catalog, int64_t model, int64_t other, double
     int r = step(catalog, st, err);
     if (r <= 0)
         return r;
-    double all = sqlite3_column_double(st, 1);
+    double all = sqlite3_column_double(st, 2);
     *ret = all > 0 ? sqlite3_column_double(st, 0) / all : 0;
+    *ret_named = all > 0 ? sqlite3_column_double(st, 1) / all : 0;
     sqlite3_reset(st);
     return 0;
+}
+
+int catalog_each_tensor(struct catalog *catalog,
+                        void (*found)(void *context, int64_t model, const struct hash128 *id,
+                                      uint64_t bytes),
+                        void *context, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, EACH_TENSOR);
+    int r;
+    if (st)
+        sqlite3_bind_int64(st, 1, CATALOG_TENSOR_LEAST);
+    while ((r = step(catalog, st, err)) > 0) {
+        struct hash128 id;
+        column_bytes(st, 1, &id, sizeof id);
+        found(context, sqlite3_column_int64(st, 0), &id, (uint64_t)sqlite3_column_int64(st, 2));
+    }
+    return r;
+}
+
+int catalog_put_families_key(struct catalog *catalog, const struct hash128 *key, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, KEY_PUT);
+    if (st) {
+        bind_text(st, 1, "families");
+        bind_hash(st, 2, key);
+    }
+    return run(catalog, st, err);
+}
+
+int catalog_families_key(struct catalog *catalog, struct hash128 *ret, struct err *err)
+{
+    return find_hash(catalog, KEY_FIND, "families", ret, err);
 }
 
 int catalog_put_edges(struct catalog *catalog, const struct catalog_edge *edges, size_t count,
@@ -1037,22 +1115,6 @@ void catalog_tensors_release(struct catalog_tensors *tensors)
     layout_release(&tensors->layout);
     free(tensors->ids);
     tensors->ids = NULL;
-}
-
-/* Reads a hash that a statement with one text parameter yields. */
-static int find_hash(struct catalog *catalog, enum statement which, const char *id,
-                     struct hash128 *ret, struct err *err)
-{
-    sqlite3_stmt *st = statement(catalog, which);
-    if (st)
-        bind_text(st, 1, id);
-    int r = step(catalog, st, err);
-    if (r > 0) {
-        column_bytes(st, 0, ret, sizeof *ret);
-        sqlite3_reset(st);
-        return 0;
-    }
-    return r < 0 ? r : err_set(err, ERR_NOTFOUND, "model %s is not in the catalog", id);
 }
 
 int catalog_model_stamp(struct catalog *catalog, const char *id, struct hash128 *ret,

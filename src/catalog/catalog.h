@@ -116,6 +116,12 @@ int catalog_put_hashes(struct catalog *catalog, int64_t row, const struct hash12
  * if there is one: *ret tells. The digest is a claim; whoever relies on the bytes reads them.
  */
 int catalog_copy_hashes(struct catalog *catalog, int64_t row, bool *ret, struct err *err);
+/*
+ * Copies the sketches of another file that lies, or lay, at the same path and has as many tensors,
+ * if there is one: what is compressed is known by another row.
+ */
+int catalog_copy_sketches(struct catalog *catalog, int64_t row, struct err *err);
+
 /* count sketches of each bytes in a row, behind them the sketch of the whole file; and a hash of
  * all of it, by which the file is known again when only its ctime has changed. */
 struct catalog_sketches {
@@ -162,9 +168,23 @@ int catalog_put_profile(struct catalog *catalog, int64_t model,
 int catalog_find_profile(struct catalog *catalog, int64_t model, struct catalog_profile *profile,
                          struct err *err);
 
-/* The share of the bytes of a model's tensors that another one has, too, by their content ids. */
+/*
+ * The share of the bytes of a model's tensors that another one has, too, by their content ids;
+ * *ret_named: under the same names.
+ */
 int catalog_shared(struct catalog *catalog, int64_t model, int64_t other, double *ret,
-                   struct err *err);
+                   double *ret_named, struct err *err);
+
+/* Calls found for each tensor of each model that is so large and whose content id is known. */
+enum { CATALOG_TENSOR_LEAST = 4096 };
+int catalog_each_tensor(struct catalog *catalog,
+                        void (*found)(void *context, int64_t model, const struct hash128 *id,
+                                      uint64_t bytes),
+                        void *context, struct err *err);
+
+/* What the edges were made from. ERR_NOTFOUND. */
+int catalog_put_families_key(struct catalog *catalog, const struct hash128 *key, struct err *err);
+int catalog_families_key(struct catalog *catalog, struct hash128 *ret, struct err *err);
 
 /* Who descends from whom; parent, and second of a merge, 0: nobody. kin: enum kin of
  * model/library.h. */

@@ -41,7 +41,8 @@ static const char *const schema_steps[] = {
     "UPDATE claims SET kind = CASE kind_name WHEN 'card' THEN 1 WHEN 'adapter' THEN 2 ELSE 4 END;"
     "UPDATE models SET stamp = zeroblob(16);"
     "ALTER TABLE models ADD COLUMN family_frees INTEGER;"
-    "ALTER TABLE models ADD COLUMN family_key BLOB;",
+    "ALTER TABLE models ADD COLUMN family_key BLOB;"
+    "CREATE TABLE keys(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;",
 };
 
 #endif

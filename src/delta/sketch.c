@@ -2,6 +2,7 @@
 /* Sketches. */
 #include "delta/sketch.h"
 
+#include "bits/differ.h"
 #include "bits/floats.h"
 
 #include <string.h>
@@ -71,4 +72,9 @@ int sketch_model(const struct reader *reader, const struct layout *layout, uint8
             return r;
     }
     return 0;
+}
+
+double sketch_distance(const uint8_t *a, const uint8_t *b)
+{
+    return (double)bits_differ(a, b, SKETCH_TENSOR) / (SKETCH_TENSOR / 2);
 }

@@ -30,4 +30,7 @@ int sketch_tensor(const struct reader *reader, const struct tensor *tensor, unsi
 int sketch_model(const struct reader *reader, const struct layout *layout, uint8_t *sketch,
                  struct err *err);
 
+/* Bit distance of two sketches of SKETCH_TENSOR bytes: bits of 16. */
+double sketch_distance(const uint8_t *a, const uint8_t *b);
+
 #endif

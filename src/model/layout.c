@@ -38,6 +38,23 @@ int tensor_compare_names(const struct tensor *a, const struct tensor *b)
     return order ? order : (a->name_len > b->name_len) - (a->name_len < b->name_len);
 }
 
+const char *tensor_core_name(const struct tensor *tensor, size_t *ret_len)
+{
+    static const char *const wrappers[] = {"model.",      "transformer.", "module.",
+                                           "base_model.", "backbone.",    "gpt_neox.",
+                                           "bert.",       "roberta.",     "language_model."};
+    const char *name = tensor->name, *end = name + tensor->name_len;
+    for (size_t i = 0; i < COUNT_OF(wrappers); i++) {
+        size_t n = strlen(wrappers[i]);
+        if ((size_t)(end - name) <= n || memcmp(name, wrappers[i], n) != 0)
+            continue;
+        name += n;
+        i = (size_t)-1; /* there may be several, in any order */
+    }
+    *ret_len = (size_t)(end - name);
+    return name;
+}
+
 uint64_t tensor_elements(const struct tensor *tensor)
 {
     uint64_t n = 1;

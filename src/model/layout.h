@@ -58,6 +58,11 @@ void layout_release(struct layout *layout);
 
 /* Orders tensors by the bytes of their names; a shorter one comes before what it begins. */
 int tensor_compare_names(const struct tensor *a, const struct tensor *b);
+/*
+ * The part of a tensor's name behind the wrappers that libraries put in front ("model.",
+ * "transformer.", "module.", …): what stays when a model is saved by another class.
+ */
+const char *tensor_core_name(const struct tensor *tensor, size_t *ret_len);
 /* Elements of a tensor: the product of its shape (1 for a scalar). */
 uint64_t tensor_elements(const struct tensor *tensor);
 

@@ -283,6 +283,19 @@ static void find_bases(struct library *library)
             library->models[library->models[i].base].flags |= MODEL_BASE;
 }
 
+int library_of_row(const struct library *library, int64_t row)
+{
+    size_t low = 0, high = library->model_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (library->models[middle].row < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < library->model_count && library->models[low].row == row ? (int)low : NO_MODEL;
+}
+
 int library_root(const struct library *library, int model)
 {
     while (library->models[model].base != NO_MODEL)

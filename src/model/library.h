@@ -75,12 +75,14 @@ enum { MODEL_ID = 17, NO_MODEL = -1 };
 
 /* How the base of a model is known. */
 enum kin {
-    KIN_KNOWN = 1,   /* it was looked for in the bits, too */
-    KIN_CLAIMED = 2, /* it is the one that is declared */
-    KIN_BITS = 4,    /* the bits say so, or agree */
-    KIN_DENIED = 8,  /* the declared one is not related by its bits */
-    KIN_PATH = 16,   /* its place among checkpoints or revisions says so */
-    KIN_SAME = 32,   /* every tensor of it is in the base */
+    KIN_KNOWN = 1,    /* it was looked for in the bits, too */
+    KIN_CLAIMED = 2,  /* it is the one that is declared */
+    KIN_BITS = 4,     /* the bits say so, or agree */
+    KIN_DENIED = 8,   /* the declared one is not related by its bits */
+    KIN_PATH = 16,    /* its place among checkpoints or revisions says so */
+    KIN_SAME = 32,    /* every tensor of it is in the base */
+    KIN_STORED = 128, /* it is stored as a difference from the base, and was never compared */
+    KIN_MOVED = 64,   /* most of what it shares has another name there: renamed, or another layer */
 };
 
 struct lib_model {
@@ -141,6 +143,9 @@ size_t library_find(const struct library *library, const char *text, int *indice
 
 /* Whether both are checkpoints of one run. */
 bool library_same_run(const struct lib_model *a, const struct lib_model *b);
+
+/* The model of a row of the catalog, or NO_MODEL. Models stand in the order of their rows. */
+int library_of_row(const struct library *library, int64_t row);
 
 /* The model that all of its family hang under. */
 int library_root(const struct library *library, int model);

@@ -55,8 +55,10 @@ int bytes_read(const struct bytes_at *at, uint64_t offset, uint8_t *dst, size_t 
 
 bool choose_suits(const struct tensor *base, const struct tensor *t)
 {
-    if (base->name_len != t->name_len || memcmp(base->name, t->name, t->name_len) != 0 ||
-        base->dims != t->dims || !base->bytes || !codec_base_suits(base->dtype, t->dtype))
+    size_t n, base_n;
+    const char *name = tensor_core_name(t, &n), *base_name = tensor_core_name(base, &base_n);
+    if (n != base_n || memcmp(name, base_name, n) != 0 || base->dims != t->dims || !base->bytes ||
+        !codec_base_suits(base->dtype, t->dtype))
         return false;
     for (size_t i = 0; i < t->dims; i++)
         if (base->shape[i] != t->shape[i] && (i > 0 || !codec_handles(CODEC_DELTA, t->dtype)))

@@ -31,8 +31,9 @@ struct choice {
 };
 
 /*
- * Whether base can be one of t: the name is the same, and so is the shape but for the number of
- * rows, and the elements can be converted. XOR alone, for wider types, wants the same.
+ * Whether base can be one of t: the name is the same but for wrappers, and so is the shape but for
+ * the number of rows, and the elements can be converted. XOR alone, for wider types, wants the
+ * same.
  */
 bool choose_suits(const struct tensor *base, const struct tensor *t);
 

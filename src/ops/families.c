@@ -7,6 +7,8 @@
 #include "family/family.h"
 #include "base/file.h"
 #include "model/names.h"
+#include "ops/kinship.h"
+#include "ops/material.h"
 
 #include <string.h>
 
@@ -22,51 +24,17 @@ static struct hash128 profile_key(const struct library *library, const struct li
     return hash128_of(text.data ? text.data : "", text.len);
 }
 
-/* The float tensors of a model and their sketches, while its profile is built. */
-struct material {
-    struct catalog_tensors *files;
-    struct buf *sketches;
-    struct profile_tensor *tensors;
-    size_t count, cap;
-};
-
-static int gather(struct catalog *catalog, const struct library *library,
-                  const struct lib_model *model, struct material *m, struct err *err)
-{
-    for (size_t i = 0; i < model->file_count; i++) {
-        int64_t row = library->files[model->files[i]].row;
-        int r = catalog_tensors(catalog, row, &m->files[i], err);
-        if (r == 0)
-            r = catalog_tensor_sketches(catalog, row, SKETCH_TENSOR, &m->sketches[i], err);
-        if (r < 0)
-            return r;
-        const struct layout *layout = &m->files[i].layout;
-        for (size_t t = 0; t < layout->count; t++)
-            if (dtype_is_float(layout->tensors[t].dtype) && layout->tensors[t].bytes)
-                *ARRAY_ADD(m->tensors, m->count, m->cap) = (struct profile_tensor){
-                    &layout->tensors[t], (const uint8_t *)m->sketches[i].data + t * SKETCH_TENSOR};
-    }
-    return 0;
-}
-
 static int build_profile(struct catalog *catalog, const struct library *library,
                          const struct lib_model *model, struct catalog_profile *profile,
                          struct err *err)
 {
-    struct material m = {.files = mem_zalloc((model->file_count + 1) * sizeof *m.files),
-                         .sketches = mem_zalloc((model->file_count + 1) * sizeof *m.sketches)};
-    int r = gather(catalog, library, model, &m, err);
+    struct material m;
+    int r = material_read(catalog, library, model, &m, err);
     if (r == 0) {
         profile_build(m.tensors, m.count, profile->bytes, &profile->architecture);
         r = catalog_put_profile(catalog, model->row, profile, err);
     }
-    for (size_t i = 0; i < model->file_count; i++) {
-        catalog_tensors_release(&m.files[i]);
-        buf_release(&m.sketches[i]);
-    }
-    free(m.files);
-    free(m.sketches);
-    free(m.tensors);
+    material_release(&m);
     return r;
 }
 
@@ -168,9 +136,15 @@ static int edge_of(struct catalog *catalog, const struct library *library, size_
                                         (parent && edge->distance >= 0 ? KIN_BITS : 0u) |
                                         (path ? KIN_PATH : 0u) |
                                         (edge->contradicted ? KIN_DENIED : 0u)};
-    int r = parent ? catalog_shared(catalog, model->row, parent->row, &ret->shared, err) : 0;
+    double named = 0;
+    int r =
+        parent ? catalog_shared(catalog, model->row, parent->row, &ret->shared, &named, err) : 0;
     if (ret->shared >= 1)
         ret->kin |= KIN_SAME;
+    if (parent && ret->distance < 0 && !edge->claimed && !path && ret->shared <= 0)
+        ret->kin |= KIN_STORED;
+    if (named < ret->shared / 2)
+        ret->kin |= KIN_MOVED;
     return r;
 }
 
@@ -183,32 +157,70 @@ static int keep_edges(struct catalog *catalog, const struct library *library,
     int r = 0;
     /* What was not compared keeps what it declares: see library_finish. */
     for (size_t i = 0; i < library->model_count && r == 0; i++)
-        if (!hash128_is_zero(&members[i].architecture) || edges[i].path)
+        if (!hash128_is_zero(&members[i].architecture) || edges[i].parent >= 0)
             r = edge_of(catalog, library, i, &edges[i], &kept[count++], err);
     if (r == 0)
         r = catalog_begin(catalog, err);
     return r < 0 ? r : catalog_end(catalog, catalog_put_edges(catalog, kept, count, err), err);
 }
 
-int ops_families(struct ops *ops, struct progress *progress, struct err *err)
+/* What the forest depends on: while it stays, nothing is compared again. */
+static struct hash128 state_of(const struct library *library, const struct family_member *members)
+{
+    enum { METHOD = 1 /* counts up when the same models would come to another forest */ };
+    struct hasher *hasher = hasher_new(METHOD);
+    for (size_t i = 0; i < library->model_count; i++) {
+        const struct lib_model *m = &library->models[i];
+        struct family_member member = members[i];
+        hasher_update(hasher, &m->row, sizeof m->row);
+        hasher_update(hasher, member.profile, PROFILE_BYTES);
+        member.profile = NULL;
+        hasher_update(hasher, &member.architecture, sizeof member.architecture);
+        const int64_t numbers[] = {member.claim, member.before, member.step, member.age, m->state};
+        hasher_update(hasher, numbers, sizeof numbers);
+        for (size_t f = 0; f < m->file_count; f++)
+            hasher_update(hasher, &library->files[m->files[f]].content, sizeof(struct hash128));
+    }
+    struct hash128 state = hasher_digest(hasher);
+    hasher_free(hasher);
+    return state;
+}
+
+/* Compares the members and keeps what comes of it. */
+static int compare(struct ops *ops, const struct library *library,
+                   const struct family_member *members, const struct stored *stored,
+                   struct err *err)
+{
+    size_t count = library->model_count;
+    AUTO_FREE struct family_relations *relations = mem_zalloc((count + 1) * sizeof *relations);
+    AUTO_FREE struct family_edge *edges = mem_alloc((count + 1) * sizeof *edges);
+    family_compare(members, count, relations);
+    family_forest(members, count, relations, edges);
+    int r = kinship_find(ops, library, members, stored, edges, err);
+    return r < 0 ? r : keep_edges(ops->catalog, library, members, edges, err);
+}
+
+int ops_families(struct ops *ops, const struct stored *stored, struct progress *progress,
+                 struct err *err)
 {
     struct library *library;
+    struct hash128 before;
     int r = catalog_load(ops->catalog, NULL, &library, err);
     if (r < 0)
         return r;
     size_t count = library->model_count;
     AUTO_FREE struct family_member *members = mem_zalloc((count + 1) * sizeof *members);
-    AUTO_FREE struct family_relations *relations = mem_zalloc((count + 1) * sizeof *relations);
-    AUTO_FREE struct family_edge *edges = mem_alloc((count + 1) * sizeof *edges);
-    AUTO_FREE uint8_t *profiles = mem_alloc((count + 1) * PROFILE_BYTES);
+    AUTO_FREE uint8_t *profiles = mem_zalloc((count + 1) * PROFILE_BYTES);
     progress_phase(progress, "comparing models");
     r = take_members(ops, library, members, profiles, progress, err);
-    if (r == 0) {
-        order_runs(library, members);
-        family_compare(members, count, relations);
-        family_forest(members, count, relations, edges);
-        r = keep_edges(ops->catalog, library, members, edges, err);
-    }
+    order_runs(library, members);
+    struct hash128 state = state_of(library, members);
+    bool same =
+        catalog_families_key(ops->catalog, &before, NULL) == 0 && hash128_equal(&before, &state);
+    if (r == 0 && !same)
+        r = compare(ops, library, members, stored, err);
+    if (r == 0 && !same)
+        r = catalog_put_families_key(ops->catalog, &state, err);
     library_unref(library);
     return r;
 }

@@ -8,9 +8,12 @@
 
 /*
  * Compares all models that have sketches and writes the edges that come of it, with what is
- * declared. Models that were not compared keep what they declare.
+ * declared. Models that were not compared keep what they declare, or what the store says of them.
+ * Nothing is done where nothing has changed.
  */
-int ops_families(struct ops *ops, struct progress *progress, struct err *err);
+struct stored;
+int ops_families(struct ops *ops, const struct stored *stored, struct progress *progress,
+                 struct err *err);
 
 /*
  * The profile of a model, as it is known, or put together from its sketches. ERR_NOTFOUND where

@@ -291,6 +291,8 @@ static int put_absent(struct scan_state *scan, struct pending *pending,
     if (r == 0)
         r = catalog_put_hashes(scan->catalog, file.row, &m->hash, ids, layout.count, err);
     if (r == 0)
+        r = catalog_copy_sketches(scan->catalog, file.row, err);
+    if (r == 0)
         add_row(pending, file.row, view->view->file);
     layout_release(&layout);
     return r;
@@ -708,7 +710,6 @@ int ops_scan(struct ops *ops, const struct scan_request *request, struct progres
     if (r == 0) {
         stored_read(ops, &scan.stored, add_problem, ret);
         r = scan_headers(&scan, &roots, err);
-        stored_release(&scan.stored);
     }
     AUTO_FREE const char **scope = mem_zalloc((roots.count + 1) * sizeof *scope);
     for (size_t i = 0; i < roots.count; i++)
@@ -719,11 +720,12 @@ int ops_scan(struct ops *ops, const struct scan_request *request, struct progres
         be_polite();
         r = analyse(&scan, library, err);
         if (r == 0)
-            r = ops_families(ops, progress, err);
+            r = ops_families(ops, &scan.stored, progress, err);
     }
     if (r == 0)
         report_library(library, ret);
     library_unref(library);
+    stored_release(&scan.stored);
     path_list_release(&scan.done);
     path_list_release(&roots);
     ret->seconds = ops_now() - start;

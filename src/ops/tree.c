@@ -70,6 +70,7 @@ static void add_found(const struct library *library, const struct lib_model *m,
     struct tree_parent *base = parent_at(library, m->base, NULL, parents, count);
     base->distance = m->distance;
     base->shared = m->shared;
+    base->moved = m->kin & KIN_MOVED;
     if (m->second != NO_MODEL)
         (void)parent_at(library, m->second, NULL, parents, count);
 }
@@ -114,10 +115,12 @@ size_t tree_parents(const struct library *library, int model, struct tree_parent
         if (base && m->kin & KIN_PATH)
             add_kind(parent, "path", "");
         if (base && m->shared >= SHARED_LEAST)
-            add_kind(parent, "content", "");
+            add_kind(parent, "content", m->kin & KIN_MOVED ? "under other names" : "");
         if (m->kin & KIN_BITS &&
             (base || (parent->model != NO_MODEL && parent->model == m->second)))
             add_kind(parent, "bits", "");
+        if (base && m->kin & KIN_STORED)
+            add_kind(parent, "bits", "stored as a difference from it");
         bool series = base && m->kin & KIN_PATH && *m->run;
         if (!parent->relation || series || (base && m->kin & KIN_SAME))
             parent->relation = relation_of(library, model, parent->model);
@@ -145,7 +148,8 @@ void tree_describe_evidence(const struct tree_parent *parent, struct buf *out)
     if (parent->distance >= 0)
         buf_printf(out, "differs %.1f/16  ", parent->distance);
     if (parent->shared >= SHARED_LEAST && parent->shared < 1)
-        buf_printf(out, "shares %.0f%%  ", parent->shared * 100);
+        buf_printf(out, "shares %.0f%%%s  ", parent->shared * 100,
+                   parent->moved ? " under other names" : "");
     for (size_t i = 0; i < parent->kind_count; i++)
         buf_printf(out, "%s%s", i ? " " : "", parent->kinds[i]);
     if (parent->contradicted)

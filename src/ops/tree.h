@@ -18,6 +18,7 @@ struct tree_parent {
     size_t kind_count;
     double distance;   /* of 16 bits; < 0: not known */
     double shared;     /* share of its bytes in tensors that the parent has, too */
+    bool moved;        /* most of that has another name there */
     bool contradicted; /* what claims it is denied by the bits */
 };
 

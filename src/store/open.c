@@ -187,6 +187,7 @@ static int take_lock(struct store *store, const char *command, struct err *err)
     if (probe >= 0 && fcntl(probe, F_OFD_SETLK, &lock) == 0)
         return err_set(err, ERR_UNSUPPORTED, "%s: locks do not work on this file system",
                        store->path);
+    store->locked = true;
     char since[32];
     text_time(since, time(NULL));
     int n = snprintf(who, sizeof who, "pid %d, %.100s, since %s\n", (int)getpid(),
@@ -267,6 +268,9 @@ void store_close(struct store *store)
     cleanup_fd(&store->files);
     cleanup_fd(&store->objects);
     cleanup_fd(&store->held_dir);
+    /* Else the next one would pass for us until it has written its own name. */
+    if (store->locked)
+        (void)!ftruncate(store->lock, 0);
     cleanup_fd(&store->lock);
     cleanup_fd(&store->dir);
     free(store->unpublished);

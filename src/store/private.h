@@ -21,6 +21,7 @@ struct store {
     int version;         /* of the format file */
     char *format_damage; /* NULL, or what is wrong with the format file (readers) */
     int dir, tmp, files, objects, held_dir, lock; /* -1 where not open */
+    bool locked;                                  /* by us */
     enum store_mode mode;
     struct manifest *manifests;
     size_t manifest_count, manifest_cap;

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/* Kinship beyond one architecture: vocabularies, renamed tensors, stacked layers, lost catalogs. */
+#include "tests/unit/helpers.h"
+
+#include "base/file.h"
+#include "family/family.h"
+#include "ops/compress.h"
+#include "ops/scan.h"
+#include "ops/tree.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { COLUMNS = 64, PARTS = 8 };
+
+/* A tensor of a made model: rows of the weights of a seed, moved a little by another one. */
+struct part {
+    const char *name;
+    size_t rows;
+    uint32_t seed, moved; /* moved 0: as the seed makes it */
+};
+
+static void write_model(const char *dir, const char *name, const struct part *parts,
+                        const char *card)
+{
+    AUTO_BUF struct buf header = {0}, data = {0};
+    AUTO_FREE char *folder = file_join(dir, name);
+    buf_str(&header, "{");
+    for (size_t i = 0; i < PARTS && parts[i].name; i++) {
+        size_t n = parts[i].rows * COLUMNS;
+        AUTO_FREE uint16_t *base = mem_alloc(n * 2), *own = mem_alloc(n * 2);
+        test_weights(base, n, NULL, parts[i].seed);
+        if (parts[i].moved)
+            test_weights(own, n, base, parts[i].moved);
+        buf_printf(&header,
+                   "%s\"%s\":{\"dtype\":\"BF16\",\"shape\":[%zu,%d],\"data_offsets\":[%zu,%zu]}",
+                   i ? "," : "", parts[i].name, parts[i].rows, COLUMNS, data.len, data.len + n * 2);
+        buf_add(&data, parts[i].moved ? own : base, n * 2);
+    }
+    buf_str(&header, "}");
+    AUTO_BUF struct buf file = test_safetensors(header.data, data.data, data.len);
+    test_write(folder, "model.safetensors", file.data, file.len);
+    test_write_text(folder, "config.json", "{}");
+    if (card)
+        test_write_text(folder, "README.md", card);
+}
+
+struct place {
+    char *dir, *models, *store, *catalog;
+    struct ops *ops;
+    struct library *library;
+};
+
+static void open_ops(struct place *p)
+{
+    struct ops_options options = {.catalog = p->catalog, .store = p->store, .threads = 2};
+    assert_int_equal(ops_open(&options, &p->ops, NULL), 0);
+}
+
+static void setup(struct place *p)
+{
+    *p = (struct place){.dir = test_folder()};
+    p->models = test_path(p->dir, "m");
+    p->store = test_path(p->dir, "s");
+    p->catalog = test_path(p->dir, "c.db");
+    open_ops(p);
+}
+
+static void teardown(struct place *p)
+{
+    library_unref(p->library);
+    ops_close(p->ops);
+    free(p->models);
+    free(p->store);
+    free(p->catalog);
+    test_remove(p->dir);
+}
+
+static void scan(struct place *p)
+{
+    const char *const paths[] = {p->models, NULL};
+    const struct scan_request request = {.paths = paths};
+    struct scan_report report = {0};
+    assert_int_equal(ops_scan(p->ops, &request, NULL, &report, NULL), 0);
+    scan_report_release(&report);
+    library_unref(p->library);
+    assert_int_equal(ops_library(p->ops, &p->library, NULL), 0);
+}
+
+static int find(const struct place *p, const char *name)
+{
+    int index;
+    struct err err;
+    if (ops_find_model(p->library, name, &index, &err) < 0)
+        fail_msg("%s", err.text);
+    return index;
+}
+
+/* "parent relation kinds", or "none". */
+static void assert_first_parent(const struct place *p, const char *name, const char *want)
+{
+    struct tree_parent parents[TREE_PARENTS];
+    int model = find(p, name);
+    AUTO_BUF struct buf text = {0};
+    buf_str(&text, "none");
+    if (tree_parents(p->library, model, parents) && p->library->models[model].base != NO_MODEL) {
+        text.len = 0;
+        buf_printf(&text, "%s %s", parents[0].name, parents[0].relation);
+        for (size_t i = 0; i < parents[0].kind_count; i++)
+            buf_printf(&text, " %s", parents[0].kinds[i]);
+    }
+    assert_string_equal(text.data, want);
+}
+
+static const struct part base_parts[PARTS] = {{"model.embed.weight", 300, 1, 0},
+                                              {"model.layers.0.up.weight", 400, 2, 0},
+                                              {"model.layers.1.up.weight", 400, 3, 0}};
+
+static void kinship__another_vocabulary__is_found_by_the_bits(void **state)
+{
+    (void)state;
+    struct place p;
+    const struct part wider[PARTS] = {{"model.embed.weight", 308, 1, 10},
+                                      {"model.layers.0.up.weight", 400, 2, 11},
+                                      {"model.layers.1.up.weight", 400, 3, 12}};
+    const struct part stranger[PARTS] = {{"model.embed.weight", 316, 71, 0},
+                                         {"model.layers.0.up.weight", 400, 72, 0},
+                                         {"model.layers.1.up.weight", 400, 73, 0}};
+    setup(&p);
+    write_model(p.models, "base", base_parts, NULL);
+    write_model(p.models, "wider", wider, NULL);
+    write_model(p.models, "stranger", stranger, NULL);
+    scan(&p);
+    assert_first_parent(&p, "wider", "base finetune bits");
+    assert_first_parent(&p, "base", "none");
+    assert_first_parent(&p, "stranger", "none");
+    double d = p.library->models[find(&p, "wider")].distance;
+    assert_true(d > 0.5 && d < FAMILY_CUT);
+    /* It is a base for what the two have in common. */
+    int models[] = {find(&p, "base"), find(&p, "wider")};
+    const struct plan_request request = {.models = models, .count = 2, .base = NO_MODEL};
+    struct plan *plan;
+    assert_int_equal(ops_plan(p.ops, p.library, &request, NULL, &plan, NULL), 0);
+    assert_int_equal(plan_model_of(plan, models[1])->base, models[0]);
+    plan_free(plan);
+    teardown(&p);
+}
+
+static void kinship__tensors_without_their_wrapper__are_the_same(void **state)
+{
+    (void)state;
+    struct place p;
+    const struct part renamed[PARTS] = {{"embed.weight", 300, 1, 20},
+                                        {"layers.0.up.weight", 400, 2, 21},
+                                        {"layers.1.up.weight", 400, 3, 0}};
+    setup(&p);
+    write_model(p.models, "base", base_parts, NULL);
+    write_model(p.models, "renamed", renamed, "---\nbase_model: x/base\n---\n");
+    scan(&p);
+    assert_first_parent(&p, "renamed", "base finetune card content bits");
+    struct tree_parent parents[TREE_PARENTS];
+    assert_int_equal(tree_parents(p.library, find(&p, "renamed"), parents), 1);
+    assert_true(parents[0].moved && parents[0].shared > 0.3 && parents[0].shared < 0.4);
+    teardown(&p);
+}
+
+static void kinship__stacked_layers__are_found_by_their_contents(void **state)
+{
+    (void)state;
+    struct place p;
+    const struct part stacked[PARTS] = {
+        {"model.embed.weight", 300, 1, 0},       {"model.layers.0.up.weight", 400, 2, 0},
+        {"model.layers.1.up.weight", 400, 3, 0}, {"model.layers.2.up.weight", 400, 2, 0},
+        {"model.layers.3.up.weight", 400, 3, 0}, {"model.head.weight", 100, 44, 0}};
+    setup(&p);
+    write_model(p.models, "base", base_parts, NULL);
+    write_model(p.models, "stacked", stacked, NULL);
+    scan(&p);
+    assert_first_parent(&p, "stacked", "base finetune content");
+    assert_true(p.library->models[find(&p, "stacked")].shared > 0.9);
+    teardown(&p);
+}
+
+static void kinship__equal_copies__are_duplicates(void **state)
+{
+    (void)state;
+    struct place p;
+    AUTO_FREE uint8_t *bytes = mem_alloc(50000);
+    setup(&p);
+    for (size_t i = 0; i < 50000; i++)
+        bytes[i] = (uint8_t)(i * i >> 3);
+    test_write(p.models, "one.bin", bytes, 50000);
+    test_write(p.models, "two.bin", bytes, 50000);
+    scan(&p);
+    int one = p.library->models[0].base, two = p.library->models[1].base;
+    assert_true((one == NO_MODEL) != (two == NO_MODEL));
+    const char *copy = p.library->models[one == NO_MODEL ? 1 : 0].name;
+    struct tree_parent parents[TREE_PARENTS];
+    assert_int_equal(tree_parents(p.library, find(&p, copy), parents), 1);
+    assert_string_equal(parents[0].relation, "duplicate");
+    teardown(&p);
+}
+
+static void kinship__claim_of_another_architecture__is_checked(void **state)
+{
+    (void)state;
+    struct place p;
+    const struct part stranger[PARTS] = {{"model.embed.weight", 316, 71, 0},
+                                         {"model.layers.0.up.weight", 400, 72, 0},
+                                         {"model.layers.1.up.weight", 400, 73, 0}};
+    setup(&p);
+    write_model(p.models, "base", base_parts, NULL);
+    write_model(p.models, "stranger", stranger, "---\nbase_model: x/base\n---\n");
+    scan(&p);
+    const struct lib_model *m = &p.library->models[find(&p, "stranger")];
+    assert_int_equal(m->base, NO_MODEL);
+    assert_true(m->kin & KIN_DENIED);
+    teardown(&p);
+}
+
+static void kinship__lost_catalog__is_known_from_the_store(void **state)
+{
+    (void)state;
+    struct place p;
+    const struct part fine[PARTS] = {{"model.embed.weight", 300, 1, 30},
+                                     {"model.layers.0.up.weight", 400, 2, 31},
+                                     {"model.layers.1.up.weight", 400, 3, 32}};
+    struct done_report done = {0};
+    struct plan *plan;
+    setup(&p);
+    write_model(p.models, "base", base_parts, NULL);
+    write_model(p.models, "fine", fine, NULL);
+    scan(&p);
+    int models[] = {find(&p, "base"), find(&p, "fine")};
+    const struct plan_request request = {.models = models, .count = 2, .base = NO_MODEL};
+    assert_int_equal(ops_plan(p.ops, p.library, &request, NULL, &plan, NULL), 0);
+    assert_int_equal(ops_compress(p.ops, p.library, plan, false, NULL, &done, NULL), 0);
+    done_report_release(&done);
+    plan_free(plan);
+    ops_close(p.ops);
+    assert_int_equal(unlink(p.catalog), 0);
+    open_ops(&p);
+    scan(&p);
+    /* Which of the two stands alone tells nothing of their age. */
+    bool below = p.library->models[find(&p, "fine")].base == find(&p, "base");
+    bool above = p.library->models[find(&p, "base")].base == find(&p, "fine");
+    assert_true(below || above);
+    teardown(&p);
+}
+
+int main(void)
+{
+    char *home = test_home();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kinship__another_vocabulary__is_found_by_the_bits),
+        cmocka_unit_test(kinship__tensors_without_their_wrapper__are_the_same),
+        cmocka_unit_test(kinship__stacked_layers__are_found_by_their_contents),
+        cmocka_unit_test(kinship__equal_copies__are_duplicates),
+        cmocka_unit_test(kinship__claim_of_another_architecture__is_checked),
+        cmocka_unit_test(kinship__lost_catalog__is_known_from_the_store),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    test_remove(home);
+    return failed;
+}
