@@ -32,6 +32,8 @@ const struct command cli_commands[] = {
      SIZE_MAX, cli_compress, false},
     {"decompress", "MODEL... | --all [--yes] [--to DIR]", "give models back, byte for byte",
      OPT_ALL | OPT_YES | OPT_TO, 0, SIZE_MAX, cli_decompress, false},
+    {"optimize", "[MODEL...] [--yes]", "store anew what has a better base by now",
+     OPT_ALL | OPT_YES, 0, SIZE_MAX, cli_optimize, false},
     {"delete", "MODEL... [--yes] [--live]", "remove models for good, stored or not",
      OPT_YES | OPT_LIVE, 1, SIZE_MAX, cli_delete, false},
     {"verify", "[MODEL...] [--repair]", "read and check everything that is stored", OPT_REPAIR, 0,

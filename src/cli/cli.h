@@ -106,6 +106,7 @@ int cli_compress(struct cli *cli);
 int cli_decompress(struct cli *cli);
 int cli_delete(struct cli *cli);
 int cli_verify(struct cli *cli);
+int cli_optimize(struct cli *cli);
 int cli_gc(struct cli *cli);
 int cli_jobs(struct cli *cli);
 int cli_log(struct cli *cli);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* tare plan, tare compress, tare decompress, tare delete */
+/* tare plan, tare compress, tare decompress, tare optimize, tare delete */
 #include "cli/cli.h"
 
 #include "base/text.h"
 #include "ops/compress.h"
 #include "ops/delete.h"
+#include "ops/optimize.h"
 #include "ops/queue.h"
 #include "ops/scan.h"
 
@@ -19,6 +20,7 @@ struct work {
     struct plan_request request;
     struct plan *plan;
     struct delete_plan *deletion;
+    struct optimize_plan optimize;
     struct queue_job job;
     struct done_report report;
     struct err err;
@@ -28,6 +30,7 @@ static void work_release(struct work *work)
 {
     plan_free(work->plan);
     delete_plan_free(work->deletion);
+    optimize_plan_release(&work->optimize);
     done_report_release(&work->report);
     queue_job_release(&work->job);
     free(work->models);
@@ -299,6 +302,81 @@ int cli_decompress(struct cli *cli)
     }
     r = cli_run(cli, run_decompress, &work);
     int status = cli_done(cli, &work.report, cli->to ? "copied" : "decompressed", r, &work.err);
+    work_release(&work);
+    return status;
+}
+
+/* ---- optimize ---- */
+
+static int run_optimize_plan(void *context, struct progress *progress)
+{
+    struct work *work = context;
+    (void)progress;
+    return ops_optimize_plan(work->cli->ops, work->library, work->models, work->count,
+                             &work->optimize, &work->err);
+}
+
+static int run_optimize(void *context, struct progress *progress)
+{
+    struct work *work = context;
+    return ops_optimize(work->cli->ops, work->library, work->models, work->count, &work->optimize,
+                        progress, &work->report, &work->err);
+}
+
+static js *optimize_json(const struct work *work)
+{
+    const struct optimize_plan *plan = &work->optimize;
+    const struct lib_model *all = work->library->models;
+    js *document = js_object(), *steps = js_list();
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct optimize_step *step = &plan->steps[i];
+        js *object = js_object();
+        js_put_text(object, "id", all[step->model].id);
+        js_put_text(object, "base", step->base == NO_MODEL ? NULL : all[step->base].id);
+        js_put_text(object, "base_now", step->base_now == NO_MODEL ? NULL : all[step->base_now].id);
+        js_put_int(object, "predicted", (int64_t)step->then);
+        js_put_int(object, "predicted_now", (int64_t)step->now);
+        js_push(steps, object);
+    }
+    js_put(document, "models", steps);
+    js_put_int(document, "frees", (int64_t)(plan->now - plan->then));
+    return document;
+}
+
+/* Carries the steps out where that is wanted; the exit status. */
+static int finish_optimize(struct cli *cli, struct work *work)
+{
+    bool yes = cli->given & OPT_YES, terminal = isatty(STDIN_FILENO) && isatty(STDERR_FILENO);
+    if (!yes && cli->json) {
+        cli_print_json(optimize_json(work));
+    } else if (!yes || (!cli->quiet && !cli->json)) {
+        AUTO_BUF struct buf text = {0};
+        optimize_text(work->library, &work->optimize, &text);
+        fputs(text.data, stdout); /* escaped already */
+    }
+    if (!work->optimize.count && (!yes || !cli->json))
+        return EXIT_DONE;
+    if (!yes && (!terminal || cli->json)) {
+        fprintf(stderr, "tare: nothing was done; --yes carries the plan out\n");
+        return EXIT_USAGE;
+    }
+    if (!yes && !asked_yes("Optimize?"))
+        return EXIT_DONE;
+    int r = cli_run(cli, run_optimize, work);
+    return cli_done(cli, &work->report, "optimized", r, &work->err);
+}
+
+int cli_optimize(struct cli *cli)
+{
+    struct work work;
+    if (!cli->arg_count)
+        cli->given |= OPT_ALL;
+    int r = begin(cli, &work);
+    if (r == 0)
+        r = ops_may_write(cli->ops, &work.err);
+    if (r == 0)
+        r = cli_run(cli, run_optimize_plan, &work);
+    int status = r < 0 ? cli_fail(&work.err) : finish_optimize(cli, &work);
     work_release(&work);
     return status;
 }

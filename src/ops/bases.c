@@ -265,7 +265,7 @@ void bases_choose(struct ops *ops, const struct library *library,
     AUTO_FREE bool *done = mem_zalloc(request->count + 1);
     for (size_t i = 0; i < library->model_count; i++)
         roots[i] = library_root(library, (int)i);
-    for (size_t i = 0; i < request->count; i++) {
+    for (size_t i = 0; i < request->count && !request->alone; i++) {
         if (request->base != NO_MODEL)
             add_ancestors(library, request, request->models[i], &ret[i]);
         else if (!done[i])
@@ -273,4 +273,17 @@ void bases_choose(struct ops *ops, const struct library *library,
         for (size_t k = i; k < request->count; k++)
             done[k] |= roots[request->models[k]] == roots[request->models[i]];
     }
+}
+
+double bases_predict(struct ops *ops, const struct library *library, int model, int base)
+{
+    const struct lib_model *m = &library->models[model];
+    uint8_t own[PROFILE_BYTES], other[PROFILE_BYTES];
+    struct hash128 a = {0}, b = {0};
+    if (families_profile(ops, library, model, own, &a, NULL) < 0 || hash128_is_zero(&a))
+        return (double)m->size;
+    bool comparable = base != NO_MODEL &&
+                      families_profile(ops, library, base, other, &b, NULL) == 0 &&
+                      hash128_equal(&a, &b);
+    return bytes_of(m, comparable ? profile_delta_bits(own, other) : profile_alone_bits(own));
 }

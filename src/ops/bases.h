@@ -29,6 +29,7 @@ struct bases_request {
     size_t count;
     const bool *can_stand; /* of each: some of its files are planned */
     int base;              /* what the user named as base of all; NO_MODEL */
+    bool alone;            /* no bases at all */
     /* What the use of a model that is not planned would cost. */
     enum base_offer (*offer)(void *context, int model, bool stored_only);
     void *context;
@@ -40,5 +41,8 @@ struct bases_request {
  */
 void bases_choose(struct ops *ops, const struct library *library,
                   const struct bases_request *request, struct model_bases *ret);
+
+/* Bytes that a model takes as a difference from a base (NO_MODEL: alone), by their profiles. */
+double bases_predict(struct ops *ops, const struct library *library, int model, int base);
 
 #endif

@@ -828,6 +828,7 @@ static void choose_bases(struct planner *p)
                                           .count = plan->model_count,
                                           .can_stand = can_stand,
                                           .base = p->request->base,
+                                          .alone = p->request->alone,
                                           .offer = offer_of,
                                           .context = p};
     p->bases = mem_zalloc((plan->model_count + 1) * sizeof *p->bases);

@@ -9,7 +9,8 @@
 struct plan_request {
     const int *models; /* indices into the library */
     size_t count;
-    int base;          /* instead of the declared one; NO_MODEL: as declared */
+    int base;          /* instead of the best ones; NO_MODEL: the best ones */
+    bool alone;        /* without any base */
     bool include_base; /* the bases are compressed as well */
     bool live;         /* checkpoints of a run that is being written to, too */
     bool keep;         /* originals stay */
