@@ -6,6 +6,7 @@
 #include "ops/demo.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -99,6 +100,13 @@ uint32_t test_random(uint32_t *state)
 {
     *state = *state * 1664525 + 1013904223;
     return *state >> 8;
+}
+
+float test_normal(uint32_t *state)
+{
+    float u = ((float)test_random(state) + 1) / (float)(1 << 24);
+    float v = (float)test_random(state) / (float)(1 << 24);
+    return sqrtf(-2 * logf(u)) * cosf(6.2831853f * v);
 }
 
 uint16_t test_narrow(float f)

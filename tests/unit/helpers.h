@@ -36,6 +36,8 @@ uint16_t test_narrow(float f);
 
 /* Numbers that repeat from run to run. */
 uint32_t test_random(uint32_t *state);
+/* The same, normally distributed with a standard deviation of 1. */
+float test_normal(uint32_t *state);
 /* n BF16 weights near zero, as training leaves them; with base: the base moved a little. */
 void test_weights(uint16_t *dst, size_t n, const uint16_t *base, uint32_t seed);
 

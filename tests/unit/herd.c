@@ -36,18 +36,11 @@ static void shuffle(uint16_t dst[ELEMENTS], const uint16_t src[ELEMENTS], uint32
     }
 }
 
-static float normal(uint32_t *random)
-{
-    float u = ((float)test_random(random) + 1) / (float)(1 << 24);
-    float v = (float)test_random(random) / (float)(1 << 24);
-    return sqrtf(-2 * logf(u)) * cosf(6.2831853f * v);
-}
-
 static void move(uint16_t dst[ELEMENTS], const uint16_t src[ELEMENTS], float width,
                  uint32_t *random)
 {
     for (size_t i = 0; i < ELEMENTS; i++)
-        dst[i] = test_narrow(test_widen(src[i]) + width * normal(random));
+        dst[i] = test_narrow(test_widen(src[i]) + width * test_normal(random));
 }
 
 static float spread(const uint16_t src[ELEMENTS])

@@ -164,6 +164,41 @@ static void family_forest__checkpoints_of_a_run__are_in_order_below_the_base(voi
     assert_int_equal(w.edges[base].parent, -1);
 }
 
+/* Mean and deviation of the distance of pairs: one model, and it moved by a share of its spread. */
+static void simulate(float moved, double *mean, double *deviation)
+{
+    enum { PAIRS = 400 };
+    uint16_t a[ELEMENTS], b[ELEMENTS];
+    uint32_t random = 11;
+    double sum = 0, squares = 0;
+    for (int i = 0; i < PAIRS; i++) {
+        for (int k = 0; k < ELEMENTS; k++) {
+            float w = test_normal(&random), step = test_normal(&random);
+            a[k] = test_narrow(0.02f * w);
+            b[k] = test_narrow(0.02f * (moved > 0 ? w + moved * step : step));
+        }
+        double d = profile_distance((const uint8_t *)a, (const uint8_t *)b);
+        sum += d;
+        squares += d * d;
+    }
+    *mean = sum / PAIRS;
+    *deviation = sqrt(squares / PAIRS - *mean * *mean);
+}
+
+static void profile_distance__simulated_pairs__keep_six_deviations_from_the_cut(void **state)
+{
+    (void)state;
+    double related, unrelated, deviation, other;
+    simulate(0.33f, &related, &deviation);
+    simulate(0, &unrelated, &other);
+    assert_true(related > 4.6 && related < 4.7);
+    assert_true(unrelated > 5.6 && unrelated < 5.9);
+    /* 2 bits of one element, over the root of 4096 */
+    assert_true(deviation > 0.025 && deviation < 0.037 && other > 0.025 && other < 0.037);
+    assert_true(related + 6 * deviation < FAMILY_CUT);
+    assert_true(unrelated - 6 * other > FAMILY_CUT);
+}
+
 static void assert_found(bool deep, double claims)
 {
     struct herd herd;
@@ -258,6 +293,7 @@ int main(void)
         cmocka_unit_test(family_forest__claims_in_a_circle__leave_a_root),
         cmocka_unit_test(family_forest__mean_of_two_fine_tunes__is_their_merge),
         cmocka_unit_test(family_forest__checkpoints_of_a_run__are_in_order_below_the_base),
+        cmocka_unit_test(profile_distance__simulated_pairs__keep_six_deviations_from_the_cut),
         cmocka_unit_test(
             family_forest__two_thousand_models_of_one_architecture__find_their_parents),
         cmocka_unit_test(family_compare__one_more_model__is_as_if_all_were_compared),
