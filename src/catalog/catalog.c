@@ -56,6 +56,7 @@ enum statement {
     KEY_FIND,
     EDGES_DROP,
     EDGE_PUT,
+    EDGE_FIND,
     LOAD_EDGES,
     MODEL_STAMP,
     MODEL_PUT,
@@ -162,7 +163,9 @@ static const char *const statements[STATEMENT_COUNT] = {
     [KEY_PUT] = "INSERT OR REPLACE INTO keys VALUES(?1, ?2)",
     [KEY_FIND] = "SELECT value FROM keys WHERE name = ?1",
     [EDGES_DROP] = "DELETE FROM edges",
-    [EDGE_PUT] = "INSERT INTO edges VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+    [EDGE_PUT] = "INSERT INTO edges VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    [EDGE_FIND] = "SELECT parent, second, distance, kin, shared, contents FROM edges"
+                  " WHERE model = ?1",
     [LOAD_EDGES] = "SELECT model, parent, second, distance, kin, shared FROM edges ORDER BY model",
     [MODEL_STAMP] = "SELECT stamp FROM models WHERE id = ?1",
     [MODEL_PUT] = "INSERT INTO models(id, name, source, root, path, revision, run, flags, stamp)"
@@ -1091,6 +1094,26 @@ int catalog_families_key(struct catalog *catalog, struct hash128 *ret, struct er
     return find_hash(catalog, KEY_FIND, "families", ret, err);
 }
 
+int catalog_find_edge(struct catalog *catalog, int64_t model, struct catalog_edge *ret,
+                      struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, EDGE_FIND);
+    if (st)
+        sqlite3_bind_int64(st, 1, model);
+    int r = step(catalog, st, err);
+    if (r <= 0)
+        return r < 0 ? r : err_set(err, ERR_NOTFOUND, "the edge is not in the catalog");
+    *ret = (struct catalog_edge){.model = model,
+                                 .parent = sqlite3_column_int64(st, 0),
+                                 .second = sqlite3_column_int64(st, 1),
+                                 .distance = sqlite3_column_double(st, 2),
+                                 .kin = (unsigned)sqlite3_column_int(st, 3),
+                                 .shared = sqlite3_column_double(st, 4)};
+    column_bytes(st, 5, &ret->contents, sizeof ret->contents);
+    sqlite3_reset(st);
+    return 0;
+}
+
 int catalog_put_edges(struct catalog *catalog, const struct catalog_edge *edges, size_t count,
                       struct err *err)
 {
@@ -1104,6 +1127,7 @@ int catalog_put_edges(struct catalog *catalog, const struct catalog_edge *edges,
             sqlite3_bind_double(st, 4, edges[i].distance);
             sqlite3_bind_int64(st, 5, edges[i].kin);
             sqlite3_bind_double(st, 6, edges[i].shared);
+            bind_hash(st, 7, &edges[i].contents);
         }
         r = run(catalog, st, err);
     }

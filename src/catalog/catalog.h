@@ -192,7 +192,11 @@ struct catalog_edge {
     int64_t model, parent, second;
     double distance, shared;
     unsigned kin;
+    struct hash128 contents; /* of both, when shared was found */
 };
+/* The edge of a model, as it was put. ERR_NOTFOUND. */
+int catalog_find_edge(struct catalog *catalog, int64_t model, struct catalog_edge *ret,
+                      struct err *err);
 /* Instead of all that were there. */
 int catalog_put_edges(struct catalog *catalog, const struct catalog_edge *edges, size_t count,
                       struct err *err);

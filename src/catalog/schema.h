@@ -36,6 +36,7 @@ static const char *const schema_steps[] = {
     " distance REAL, kin INTEGER);",
     /* Claims: of weight files, too, and the best source first; models are read again for them. */
     "ALTER TABLE edges ADD COLUMN shared REAL;"
+    "ALTER TABLE edges ADD COLUMN contents BLOB;"
     "CREATE TABLE file_claims(path BLOB, idx INTEGER, kind INTEGER, kind_name TEXT, target BLOB,"
     " detail TEXT, PRIMARY KEY(path, idx)) WITHOUT ROWID;"
     "UPDATE claims SET kind = CASE kind_name WHEN 'card' THEN 1 WHEN 'adapter' THEN 2 ELSE 4 END;"

@@ -45,6 +45,7 @@ struct group {
     double *near;   /* to the tree so far */
     int *neighbour; /* in the tree, of near; -1 */
     bool *joined;
+    size_t *line;         /* who joins at once */
     struct merge *merges; /* a -1: it is none */
     /* Who has whom among its nearest: of place i, listeners[first[i]] up to first[i + 1]. */
     size_t *first;
@@ -180,14 +181,43 @@ static void offer(struct group *g, size_t at, size_t to, double d)
 }
 
 /* Offers a new member of the tree to those that it is near to, or that are near to it. */
-static void join(struct group *g, size_t at)
+static void offer_to_all(struct group *g, size_t at)
 {
     const struct family_relations *r = &g->forest->relations[g->members[at]];
-    g->joined[at] = true;
     for (uint32_t n = 0; n < r->count; n++)
         offer(g, at, g->place[r->near[n].member], (double)r->near[n].full);
     for (size_t n = g->first[at]; n < g->first[at + 1]; n++)
         offer(g, at, g->listeners[n].at, (double)g->listeners[n].distance);
+}
+
+/* Joins a member to the tree; who is told to come from it comes along. */
+static void join(struct group *g, size_t at)
+{
+    const struct forest *f = g->forest;
+    size_t count = 0;
+    g->joined[at] = true;
+    g->line[count++] = at;
+    for (size_t k = 0; k < count; k++) {
+        int parent = g->members[g->line[k]];
+        for (size_t i = 0; i < g->count; i++) {
+            int child = g->members[i];
+            if (g->joined[i] || f->told[child] != parent)
+                continue;
+            f->edges[child] = (struct family_edge){
+                .parent = parent, .second = -1, .distance = distance(f, parent, child)};
+            g->joined[i] = true;
+            g->line[count++] = i;
+        }
+    }
+    for (size_t k = 0; k < count; k++)
+        offer_to_all(g, g->line[k]);
+}
+
+/* The nearest joins first; who is told to come from a model that is not in the tree yet, last. */
+static bool waits_less(const struct group *g, size_t a, size_t b)
+{
+    bool told_a = g->forest->told[g->members[a]] >= 0, told_b = g->forest->told[g->members[b]] >= 0;
+    return told_a != told_b ? told_b : g->near[a] < g->near[b];
 }
 
 /* Grows one tree from a root until nothing related is left. */
@@ -208,7 +238,7 @@ static void grow(struct group *g, size_t root)
         size_t next = SIZE_MAX;
         for (size_t i = 0; i < g->count; i++)
             if (!g->joined[i] && g->neighbour[i] >= 0 &&
-                (next == SIZE_MAX || g->near[i] < g->near[next]))
+                (next == SIZE_MAX || waits_less(g, i, next)))
                 next = i;
         if (next == SIZE_MAX)
             return;
@@ -288,6 +318,7 @@ static void solve_group(const struct forest *forest, const int *members, size_t 
     AUTO_FREE double *near = mem_alloc(count * sizeof *near);
     AUTO_FREE int *neighbour = mem_alloc(count * sizeof *neighbour);
     AUTO_FREE bool *joined = mem_zalloc(count * sizeof *joined);
+    AUTO_FREE size_t *line = mem_alloc(count * sizeof *line);
     AUTO_FREE struct merge *merges = mem_alloc(count * sizeof *merges);
     AUTO_FREE size_t *first = mem_zalloc((count + 1) * sizeof *first);
     struct group g = {.forest = forest,
@@ -297,6 +328,7 @@ static void solve_group(const struct forest *forest, const int *members, size_t 
                       .near = near,
                       .neighbour = neighbour,
                       .joined = joined,
+                      .line = line,
                       .merges = merges,
                       .first = first};
     for (size_t i = 0; i < count; i++) {

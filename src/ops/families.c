@@ -122,6 +122,43 @@ static bool same_repository(const struct lib_model *a, const struct lib_model *b
 
 /* ---- edges ---- */
 
+static void add_contents(struct hasher *hasher, const struct library *library,
+                         const struct lib_model *model)
+{
+    for (size_t f = 0; f < model->file_count; f++)
+        hasher_update(hasher, &library->files[model->files[f]].content, sizeof(struct hash128));
+}
+
+static struct hash128 contents_of(const struct library *library, const struct lib_model *a,
+                                  const struct lib_model *b)
+{
+    struct hasher *hasher = hasher_new(0);
+    add_contents(hasher, library, a);
+    add_contents(hasher, library, b);
+    struct hash128 contents = hasher_digest(hasher);
+    hasher_free(hasher);
+    return contents;
+}
+
+/* What the two share: as it was found before, or by a look at all their tensors. */
+static int take_shared(struct catalog *catalog, const struct library *library,
+                       const struct lib_model *model, const struct lib_model *parent,
+                       struct catalog_edge *ret, struct err *err)
+{
+    struct catalog_edge before;
+    double named = 0;
+    ret->contents = contents_of(library, model, parent);
+    if (catalog_find_edge(catalog, model->row, &before, NULL) == 0 &&
+        before.parent == parent->row && hash128_equal(&before.contents, &ret->contents)) {
+        ret->shared = before.shared;
+        ret->kin |= before.kin & (KIN_SAME | KIN_MOVED);
+        return 0;
+    }
+    int r = catalog_shared(catalog, model->row, parent->row, &ret->shared, &named, err);
+    ret->kin |= (ret->shared >= 1 ? KIN_SAME : 0u) | (named < ret->shared / 2 ? KIN_MOVED : 0u);
+    return r;
+}
+
 static int edge_of(struct catalog *catalog, const struct library *library, size_t i,
                    const struct family_edge *edge, struct catalog_edge *ret, struct err *err)
 {
@@ -136,15 +173,9 @@ static int edge_of(struct catalog *catalog, const struct library *library, size_
                                         (parent && edge->distance >= 0 ? KIN_BITS : 0u) |
                                         (path ? KIN_PATH : 0u) |
                                         (edge->contradicted ? KIN_DENIED : 0u)};
-    double named = 0;
-    int r =
-        parent ? catalog_shared(catalog, model->row, parent->row, &ret->shared, &named, err) : 0;
-    if (ret->shared >= 1)
-        ret->kin |= KIN_SAME;
+    int r = parent ? take_shared(catalog, library, model, parent, ret, err) : 0;
     if (parent && ret->distance < 0 && !edge->claimed && !path && ret->shared <= 0)
         ret->kin |= KIN_STORED;
-    if (named < ret->shared / 2)
-        ret->kin |= KIN_MOVED;
     return r;
 }
 
@@ -178,8 +209,7 @@ static struct hash128 state_of(const struct library *library, const struct famil
         hasher_update(hasher, &member.architecture, sizeof member.architecture);
         const int64_t numbers[] = {member.claim, member.before, member.step, member.age, m->state};
         hasher_update(hasher, numbers, sizeof numbers);
-        for (size_t f = 0; f < m->file_count; f++)
-            hasher_update(hasher, &library->files[m->files[f]].content, sizeof(struct hash128));
+        add_contents(hasher, library, m);
     }
     struct hash128 state = hasher_digest(hasher);
     hasher_free(hasher);
