@@ -12,8 +12,6 @@
 #include <string.h>
 
 enum { BLOCK = 16 }; /* profiles that stay in the cache while others pass */
-/* The coarse distance of a pair at the cut has a standard deviation of about 0.09. */
-#define DOUBT 0.4
 
 static int by_architecture(const void *a, const void *b, void *context)
 {
@@ -73,9 +71,9 @@ static void compare_pair(const struct group *g, size_t i, size_t k)
     int a = g->order[i], b = g->order[k];
     double d =
         profile_coarse_distance(g->coarse + i * PROFILE_COARSE, g->coarse + k * PROFILE_COARSE);
-    if (d >= FAMILY_CUT + DOUBT)
+    if (d >= FAMILY_CUT + FAMILY_DOUBT)
         return;
-    if (d > FAMILY_CUT - DOUBT &&
+    if (d > FAMILY_CUT - FAMILY_DOUBT &&
         profile_distance(g->members[a].profile, g->members[b].profile) >= FAMILY_CUT)
         return;
     g->relations[a].relatives++;

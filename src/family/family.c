@@ -41,9 +41,10 @@ struct group {
     const struct forest *forest;
     const int *members;
     size_t count;
-    size_t *place;  /* in the group, of each member of the forest */
-    double *near;   /* to the tree so far */
-    int *neighbour; /* in the tree, of near; -1 */
+    size_t *place;   /* in the group, of each member of the forest */
+    double *near;    /* to the tree so far */
+    int *neighbour;  /* in the tree, of near; -1 */
+    uint8_t *coarse; /* PROFILE_COARSE for each member */
     bool *joined;
     size_t *line;         /* who joins at once */
     struct merge *merges; /* a -1: it is none */
@@ -220,6 +221,13 @@ static bool waits_less(const struct group *g, size_t a, size_t b)
     return told_a != told_b ? told_b : g->near[a] < g->near[b];
 }
 
+/* By an eighth of the profiles: most members of a large group are no relatives. */
+static bool may_be_near(const struct group *g, size_t a, size_t b)
+{
+    return profile_coarse_distance(g->coarse + a * PROFILE_COARSE, g->coarse + b * PROFILE_COARSE) <
+           FAMILY_CUT + FAMILY_DOUBT;
+}
+
 /* Grows one tree from a root until nothing related is left. */
 static void grow(struct group *g, size_t root)
 {
@@ -232,7 +240,7 @@ static void grow(struct group *g, size_t root)
     if (!f->relations[g->members[root]].relatives)
         return;
     for (size_t i = 0; i < g->count; i++)
-        if (!g->joined[i] && f->relations[g->members[i]].relatives)
+        if (!g->joined[i] && f->relations[g->members[i]].relatives && may_be_near(g, root, i))
             offer(g, root, i, distance(f, g->members[root], g->members[i]));
     for (;;) {
         size_t next = SIZE_MAX;
@@ -318,6 +326,7 @@ static void solve_group(const struct forest *forest, const int *members, size_t 
     AUTO_FREE double *near = mem_alloc(count * sizeof *near);
     AUTO_FREE int *neighbour = mem_alloc(count * sizeof *neighbour);
     AUTO_FREE bool *joined = mem_zalloc(count * sizeof *joined);
+    AUTO_FREE uint8_t *coarse = mem_alloc(count * PROFILE_COARSE);
     AUTO_FREE size_t *line = mem_alloc(count * sizeof *line);
     AUTO_FREE struct merge *merges = mem_alloc(count * sizeof *merges);
     AUTO_FREE size_t *first = mem_zalloc((count + 1) * sizeof *first);
@@ -327,12 +336,14 @@ static void solve_group(const struct forest *forest, const int *members, size_t 
                       .place = place,
                       .near = near,
                       .neighbour = neighbour,
+                      .coarse = coarse,
                       .joined = joined,
                       .line = line,
                       .merges = merges,
                       .first = first};
     for (size_t i = 0; i < count; i++) {
         place[members[i]] = i;
+        profile_coarse(forest->members[members[i]].profile, coarse + i * PROFILE_COARSE);
         merges[i] = find_merge(forest, members[i]);
     }
     take_listeners(&g);

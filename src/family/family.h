@@ -20,6 +20,8 @@
 #include <stdint.h>
 
 #define FAMILY_CUT 4.9
+/* An eighth of two profiles tells their distance with a standard deviation of about 0.09. */
+#define FAMILY_DOUBT 0.4
 
 struct family_member {
     struct hash128 architecture; /* zero: not known */
