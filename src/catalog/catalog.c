@@ -54,6 +54,9 @@ enum statement {
     EACH_TENSOR,
     KEY_PUT,
     KEY_FIND,
+    RELATIONS_PUT,
+    RELATIONS_FIND,
+    ORPHAN_RELATIONS,
     EDGES_DROP,
     EDGE_PUT,
     EDGE_FIND,
@@ -162,6 +165,9 @@ static const char *const statements[STATEMENT_COUNT] = {
                     " ON t.file = m.file WHERE t.bytes >= ?1 AND t.id IS NOT NULL",
     [KEY_PUT] = "INSERT OR REPLACE INTO keys VALUES(?1, ?2)",
     [KEY_FIND] = "SELECT value FROM keys WHERE name = ?1",
+    [RELATIONS_PUT] = "INSERT OR REPLACE INTO relations VALUES(?1, ?2, ?3)",
+    [RELATIONS_FIND] = "SELECT data FROM relations WHERE model = ?1 AND profile = ?2",
+    [ORPHAN_RELATIONS] = "DELETE FROM relations WHERE model NOT IN (SELECT row FROM models)",
     [EDGES_DROP] = "DELETE FROM edges",
     [EDGE_PUT] = "INSERT INTO edges VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [EDGE_FIND] = "SELECT parent, second, distance, kin, shared, contents FROM edges"
@@ -1079,19 +1085,51 @@ int catalog_each_tensor(struct catalog *catalog,
     return r;
 }
 
-int catalog_put_families_key(struct catalog *catalog, const struct hash128 *key, struct err *err)
+int catalog_put_key(struct catalog *catalog, const char *name, const struct hash128 *key,
+                    struct err *err)
 {
     sqlite3_stmt *st = statement(catalog, KEY_PUT);
     if (st) {
-        bind_text(st, 1, "families");
+        bind_text(st, 1, name);
         bind_hash(st, 2, key);
     }
     return run(catalog, st, err);
 }
 
-int catalog_families_key(struct catalog *catalog, struct hash128 *ret, struct err *err)
+int catalog_key(struct catalog *catalog, const char *name, struct hash128 *ret, struct err *err)
 {
-    return find_hash(catalog, KEY_FIND, "families", ret, err);
+    return find_hash(catalog, KEY_FIND, name, ret, err);
+}
+
+int catalog_put_relations(struct catalog *catalog, int64_t model, const struct hash128 *profile,
+                          const void *data, size_t n, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, RELATIONS_PUT);
+    if (st) {
+        sqlite3_bind_int64(st, 1, model);
+        bind_hash(st, 2, profile);
+        bind_bytes(st, 3, data, n);
+    }
+    return run(catalog, st, err);
+}
+
+int catalog_find_relations(struct catalog *catalog, int64_t model, const struct hash128 *profile,
+                           void *data, size_t n, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, RELATIONS_FIND);
+    if (st) {
+        sqlite3_bind_int64(st, 1, model);
+        bind_hash(st, 2, profile);
+    }
+    int r = step(catalog, st, err);
+    if (r < 0)
+        return r;
+    bool found = r > 0 && (size_t)sqlite3_column_bytes(st, 0) == n;
+    if (found)
+        memcpy(data, sqlite3_column_blob(st, 0), n);
+    if (r > 0)
+        sqlite3_reset(st);
+    return found ? 0 : err_set(err, ERR_NOTFOUND, "its relations are not in the catalog");
 }
 
 int catalog_find_edge(struct catalog *catalog, int64_t model, struct catalog_edge *ret,
@@ -1284,7 +1322,8 @@ int catalog_sweep_root(struct catalog *catalog, const char *root, struct err *er
 
 int catalog_drop_orphans(struct catalog *catalog, struct err *err)
 {
-    static const enum statement drops[] = {ORPHAN_TENSORS, ORPHAN_FILES, ORPHAN_CLAIMS};
+    static const enum statement drops[] = {ORPHAN_TENSORS, ORPHAN_FILES, ORPHAN_CLAIMS,
+                                           ORPHAN_RELATIONS};
     int r = 0;
     for (size_t i = 0; i < COUNT_OF(drops) && r == 0; i++)
         r = run(catalog, statement(catalog, drops[i]), err);

@@ -182,9 +182,19 @@ int catalog_each_tensor(struct catalog *catalog,
                                       uint64_t bytes),
                         void *context, struct err *err);
 
-/* What the edges were made from. ERR_NOTFOUND. */
-int catalog_put_families_key(struct catalog *catalog, const struct hash128 *key, struct err *err);
-int catalog_families_key(struct catalog *catalog, struct hash128 *ret, struct err *err);
+/* By what something of this name was made. ERR_NOTFOUND. */
+int catalog_put_key(struct catalog *catalog, const char *name, const struct hash128 *key,
+                    struct err *err);
+int catalog_key(struct catalog *catalog, const char *name, struct hash128 *ret, struct err *err);
+
+/*
+ * What a model of this profile is known to be related to: n bytes of src/ops/relations.c.
+ * ERR_NOTFOUND where there are none, or not so many.
+ */
+int catalog_put_relations(struct catalog *catalog, int64_t model, const struct hash128 *profile,
+                          const void *data, size_t n, struct err *err);
+int catalog_find_relations(struct catalog *catalog, int64_t model, const struct hash128 *profile,
+                           void *data, size_t n, struct err *err);
 
 /* Who descends from whom; parent, and second of a merge, 0: nobody. kin: enum kin of
  * model/library.h. */

@@ -43,6 +43,7 @@ static const char *const schema_steps[] = {
     "UPDATE models SET stamp = zeroblob(16);"
     "ALTER TABLE models ADD COLUMN family_frees INTEGER;"
     "ALTER TABLE models ADD COLUMN family_key BLOB;"
+    "CREATE TABLE relations(model INTEGER PRIMARY KEY, profile BLOB, data BLOB);"
     "CREATE TABLE keys(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;",
 };
 

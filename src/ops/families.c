@@ -9,6 +9,7 @@
 #include "model/names.h"
 #include "ops/kinship.h"
 #include "ops/material.h"
+#include "ops/relations.h"
 
 #include <string.h>
 
@@ -190,9 +191,7 @@ static int keep_edges(struct catalog *catalog, const struct library *library,
     for (size_t i = 0; i < library->model_count && r == 0; i++)
         if (!hash128_is_zero(&members[i].architecture) || edges[i].parent >= 0)
             r = edge_of(catalog, library, i, &edges[i], &kept[count++], err);
-    if (r == 0)
-        r = catalog_begin(catalog, err);
-    return r < 0 ? r : catalog_end(catalog, catalog_put_edges(catalog, kept, count, err), err);
+    return r < 0 ? r : catalog_put_edges(catalog, kept, count, err);
 }
 
 /* What the forest depends on: while it stays, nothing is compared again. */
@@ -219,15 +218,27 @@ static struct hash128 state_of(const struct library *library, const struct famil
 /* Compares the members and keeps what comes of it. */
 static int compare(struct ops *ops, const struct library *library,
                    const struct family_member *members, const struct stored *stored,
-                   struct err *err)
+                   const struct hash128 *state, struct err *err)
 {
     size_t count = library->model_count;
     AUTO_FREE struct family_relations *relations = mem_zalloc((count + 1) * sizeof *relations);
     AUTO_FREE struct family_edge *edges = mem_alloc((count + 1) * sizeof *edges);
+    int r = relations_load(ops, library, members, relations, err);
+    if (r < 0)
+        return r;
     family_compare(members, count, relations);
     family_forest(members, count, relations, edges);
-    int r = kinship_find(ops, library, members, stored, edges, err);
-    return r < 0 ? r : keep_edges(ops->catalog, library, members, edges, err);
+    r = kinship_find(ops, library, members, stored, edges, err);
+    if (r == 0)
+        r = catalog_begin(ops->catalog, err);
+    if (r < 0)
+        return r;
+    r = relations_save(ops, library, members, relations, err);
+    if (r == 0)
+        r = keep_edges(ops->catalog, library, members, edges, err);
+    if (r == 0)
+        r = catalog_put_key(ops->catalog, "families", state, err);
+    return catalog_end(ops->catalog, r, err);
 }
 
 int ops_families(struct ops *ops, const struct stored *stored, struct progress *progress,
@@ -246,11 +257,9 @@ int ops_families(struct ops *ops, const struct stored *stored, struct progress *
     order_runs(library, members);
     struct hash128 state = state_of(library, members);
     bool same =
-        catalog_families_key(ops->catalog, &before, NULL) == 0 && hash128_equal(&before, &state);
+        catalog_key(ops->catalog, "families", &before, NULL) == 0 && hash128_equal(&before, &state);
     if (r == 0 && !same)
-        r = compare(ops, library, members, stored, err);
-    if (r == 0 && !same)
-        r = catalog_put_families_key(ops->catalog, &state, err);
+        r = compare(ops, library, members, stored, &state, err);
     library_unref(library);
     return r;
 }
