@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COMPRESS_OPTIONS (OPT_BASE | OPT_INCLUDE_BASE | OPT_LIVE)
+#define COMPRESS_OPTIONS (OPT_BASE | OPT_INCLUDE_BASE | OPT_LIVE | OPT_FAMILY)
 
 const struct command cli_commands[] = {
     {"scan", "[PATH...] [--headers] [--forget PATH]",
@@ -22,16 +22,19 @@ const struct command cli_commands[] = {
      cli_scan, false},
     {"list", "[--sort KEY] [--filter TEXT]", "models, what they weigh and what they would free",
      OPT_SORT | OPT_FILTER, 0, 0, cli_list, false},
-    {"show", "MODEL", "files, tensors, lineage and state of one model", 0, 1, 1, cli_show, false},
+    {"show", "MODEL [--exact]", "files, tensors, lineage and state of one model", OPT_EXACT, 1, 1,
+     cli_show, false},
     {"tree", "", "families: who descends from whom, and how that is known", 0, 0, 0, cli_tree,
      false},
     {"plan", "MODEL... | --all", "what compress would do, and give",
      COMPRESS_OPTIONS | OPT_ALL | OPT_KEEP, 0, SIZE_MAX, cli_plan, false},
-    {"compress", "MODEL... | --all [--yes] [--keep] [--base MODEL] [--include-base] [--live]",
+    {"compress",
+     "MODEL... | --all [--family] [--yes] [--keep] [--base MODEL] [--include-base] [--live]",
      "store models compressed, losslessly", COMPRESS_OPTIONS | OPT_ALL | OPT_YES | OPT_KEEP, 0,
      SIZE_MAX, cli_compress, false},
-    {"decompress", "MODEL... | --all [--yes] [--to DIR]", "give models back, byte for byte",
-     OPT_ALL | OPT_YES | OPT_TO, 0, SIZE_MAX, cli_decompress, false},
+    {"decompress", "MODEL... | --all [--family] [--yes] [--to DIR]",
+     "give models back, byte for byte", OPT_ALL | OPT_YES | OPT_TO | OPT_FAMILY, 0, SIZE_MAX,
+     cli_decompress, false},
     {"optimize", "[MODEL...] [--yes]", "store anew what has a better base by now",
      OPT_ALL | OPT_YES, 0, SIZE_MAX, cli_optimize, false},
     {"delete", "MODEL... [--yes] [--live]", "remove models for good, stored or not",
@@ -90,6 +93,8 @@ static const struct option long_options[] = {
     {"repair", no_argument, NULL, LONG_OPT + 13},
     {"resume", no_argument, NULL, LONG_OPT + 14},
     {"clear", no_argument, NULL, LONG_OPT + 15},
+    {"family", no_argument, NULL, LONG_OPT + 16},
+    {"exact", no_argument, NULL, LONG_OPT + 17},
     {NULL, 0, NULL, 0},
 };
 

@@ -34,6 +34,8 @@ enum {
     OPT_REPAIR = 1 << 13,
     OPT_RESUME = 1 << 14,
     OPT_CLEAR = 1 << 15,
+    OPT_FAMILY = 1 << 16,
+    OPT_EXACT = 1 << 17,
 };
 
 struct cli {

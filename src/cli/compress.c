@@ -37,6 +37,21 @@ static void work_release(struct work *work)
     library_unref(work->library);
 }
 
+/* Adds all that belong to the family of one that was named. */
+static void add_families(struct work *work)
+{
+    const struct library *library = work->library;
+    AUTO_FREE bool *wanted = mem_zalloc(library->model_count + 1);
+    size_t count = 0;
+    for (size_t i = 0; i < work->count; i++)
+        wanted[library_root(library, work->models[i])] = true;
+    work->models = mem_realloc(work->models, (library->model_count + 1) * sizeof *work->models);
+    for (size_t i = 0; i < library->model_count; i++)
+        if (wanted[library_root(library, (int)i)])
+            work->models[count++] = (int)i;
+    work->count = count;
+}
+
 /* Library and models by the arguments. */
 static int begin(struct cli *cli, struct work *work)
 {
@@ -51,6 +66,8 @@ static int begin(struct cli *cli, struct work *work)
     int r = cli_library(cli, &work->library, &work->err);
     if (r == 0)
         r = cli_models(cli, work->library, all, &work->models, &work->count, &work->err);
+    if (r == 0 && cli->given & OPT_FAMILY)
+        add_families(work);
     work->request = (struct plan_request){.models = work->models,
                                           .count = work->count,
                                           .base = NO_MODEL,

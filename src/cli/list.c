@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include "base/text.h"
+#include "ops/exact.h"
 #include "ops/tree.h"
 #include "ops/tree.h"
 #include "ops/view.h"
@@ -270,6 +271,37 @@ static void print_model(const struct library *library, const struct lib_model *m
     }
 }
 
+struct exact_work {
+    struct cli *cli;
+    struct library *library;
+    int model;
+    struct exact_distance distance;
+    struct err *err;
+};
+
+static int run_exact(void *context, struct progress *progress)
+{
+    struct exact_work *work = context;
+    int base = work->library->models[work->model].base;
+    return base == NO_MODEL ? err_set(work->err, ERR_REFUSED, "it has no parent to compare it with")
+                            : ops_exact(work->cli->ops, work->library, work->model, base, progress,
+                                        &work->distance, work->err);
+}
+
+/* Reads the model and its parent, and tells in how many bits they differ. */
+static int show_exact(struct cli *cli, struct library *library, int model, js *document,
+                      struct err *err)
+{
+    struct exact_work work = {.cli = cli, .library = library, .model = model, .err = err};
+    int r = cli_run(cli, run_exact, &work);
+    if (r == 0 && document)
+        js_put_real(document, "exact_distance", work.distance.bits);
+    else if (r == 0)
+        printf("  exactly    %.4f/16 bits, over %llu elements\n", work.distance.bits,
+               (unsigned long long)work.distance.elements);
+    return r;
+}
+
 int cli_show(struct cli *cli)
 {
     struct library *library;
@@ -289,10 +321,15 @@ int cli_show(struct cli *cli)
         put_files(document, library, model);
         r = view_tensors(cli->ops, library, model, add_tensor, tensors, &err);
         js_put(document, "tensors", tensors);
+        if (r == 0 && cli->given & OPT_EXACT)
+            r = show_exact(cli, library, index, document, &err);
         cli_print_json(document);
     } else {
         print_model(library, model);
-        r = view_tensors(cli->ops, library, model, print_tensor, NULL, &err);
+        if (cli->given & OPT_EXACT)
+            r = show_exact(cli, library, index, NULL, &err);
+        if (r == 0)
+            r = view_tensors(cli->ops, library, model, print_tensor, NULL, &err);
     }
     library_unref(library);
     return r < 0 ? cli_fail(&err) : EXIT_DONE;

@@ -53,6 +53,12 @@ int bytes_read(const struct bytes_at *at, uint64_t offset, uint8_t *dst, size_t 
     return content_read(at->content, offset, dst, n, work, err);
 }
 
+bool choose_same_shape(const struct tensor *base, const struct tensor *t)
+{
+    return base->dims == t->dims && base->bytes && codec_base_suits(base->dtype, t->dtype) &&
+           (!t->dims || memcmp(base->shape, t->shape, t->dims * sizeof *t->shape) == 0);
+}
+
 bool choose_suits(const struct tensor *base, const struct tensor *t)
 {
     size_t n, base_n;

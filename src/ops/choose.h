@@ -37,6 +37,9 @@ struct choice {
  */
 bool choose_suits(const struct tensor *base, const struct tensor *t);
 
+/* Whether base has the shape of t, whatever its name, and the elements can be converted. */
+bool choose_same_shape(const struct tensor *base, const struct tensor *t);
+
 /* Scratch for choosing. */
 struct chooser;
 struct chooser *chooser_new(void);

@@ -197,17 +197,6 @@ struct anatomy {
     uint64_t elements;
 };
 
-static struct hash128 tensor_key(const struct tensor *t)
-{
-    AUTO_BUF struct buf text = {0};
-    size_t n;
-    const char *name = tensor_core_name(t, &n);
-    buf_add(&text, name, n);
-    buf_add(&text, "", 1);
-    buf_add(&text, t->shape, t->dims * sizeof *t->shape);
-    return hash128_of(text.data, text.len);
-}
-
 /* Empty where the model was not sketched. */
 static int read_anatomy(struct search *s, int model, struct anatomy *ret, struct err *err)
 {

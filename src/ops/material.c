@@ -37,3 +37,14 @@ void material_release(struct material *material)
     free(material->tensors);
     *material = (struct material){0};
 }
+
+struct hash128 tensor_key(const struct tensor *t)
+{
+    AUTO_BUF struct buf text = {0};
+    size_t n;
+    const char *name = tensor_core_name(t, &n);
+    buf_add(&text, name, n);
+    buf_add(&text, "", 1);
+    buf_add(&text, t->shape, t->dims * sizeof *t->shape);
+    return hash128_of(text.data, text.len);
+}

@@ -20,4 +20,7 @@ int material_read(struct catalog *catalog, const struct library *library,
                   const struct lib_model *model, struct material *ret, struct err *err);
 void material_release(struct material *material);
 
+/* By what the same tensor of another model is found: its name without wrappers, and its shape. */
+struct hash128 tensor_key(const struct tensor *tensor);
+
 #endif

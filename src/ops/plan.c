@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "catalog/catalog.h"
+#include "delta/sketch.h"
 #include "ops/bases.h"
 #include "ops/choose.h"
 #include "ops/guard.h"
@@ -19,7 +20,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ANCESTORS = 8, MANIFEST_COST = 6000, RANGE_COST = 380, TRIED = 3 };
+enum { ANCESTORS = 8, MANIFEST_COST = 6000, RANGE_COST = 380, TRIED = 3, LIKE_MOST = 4096 };
+#define ALIKE 4.2 /* bits: of 32 elements of unrelated tensors hardly ever so few differ */
 #define NEARLY                                                                                     \
     1.15 /* bases that are predicted to be so much worse than the best are tried, too              \
           */
@@ -30,6 +32,8 @@ struct source_file {
     bool can_hold;
     int fd; /* opened for samples, -1 */
     struct catalog_tensors tensors;
+    bool sketched;       /* tried: sketches may be empty still */
+    struct buf sketches; /* SKETCH_TENSOR for each tensor */
 };
 
 struct planner {
@@ -269,9 +273,28 @@ struct candidate {
     enum base_how how;
 };
 
-/* The tensor of a model that can be a base of the wanted one; hint: where to look first. */
-static bool find_tensor(struct planner *p, int model, const struct tensor *want, size_t hint,
-                        struct candidate *ret)
+/* The sketch of a tensor, or NULL. */
+static const uint8_t *sketch_of(struct planner *p, uint32_t file, size_t tensor)
+{
+    struct source_file *source = &p->files[file];
+    if (!source->sketched && catalog_tensor_sketches(p->ops->catalog, lib_file(p, file)->row,
+                                                     SKETCH_TENSOR, &source->sketches, NULL) < 0)
+        source->sketches.len = 0;
+    source->sketched = true;
+    return source->sketches.len ? (const uint8_t *)source->sketches.data + tensor * SKETCH_TENSOR
+                                : NULL;
+}
+
+/* A tensor that is wanted a base for: of a file, at a place in it. */
+struct wanted {
+    const struct tensor *tensor;
+    uint32_t file;
+    size_t index;
+};
+
+/* By name and shape; the same place in the file is looked at first. */
+static bool find_named(struct planner *p, int model, const struct wanted *want,
+                       struct candidate *ret)
 {
     const struct lib_model *m = &p->library->models[model];
     for (size_t i = 0; i < m->file_count; i++) {
@@ -280,14 +303,43 @@ static bool find_tensor(struct planner *p, int model, const struct tensor *want,
         const struct catalog_tensors *tensors = &p->files[m->files[i]].tensors;
         size_t count = tensors->layout.count;
         for (size_t k = 0; k < count; k++) {
-            size_t at = (hint + k) % count;
-            if (!choose_suits(&tensors->layout.tensors[at], want))
+            size_t at = (want->index + k) % count;
+            if (!choose_suits(&tensors->layout.tensors[at], want->tensor))
                 continue;
             *ret = (struct candidate){model, m->files[i], at, tensors->ids[at], BASE_NONE};
             return true;
         }
     }
     return false;
+}
+
+/* By shape and sketch, under whatever name: the nearest, where it is near enough to be related. */
+static bool find_like(struct planner *p, int model, const struct wanted *want,
+                      struct candidate *ret)
+{
+    const struct lib_model *m = &p->library->models[model];
+    const uint8_t *own = sketch_of(p, want->file, want->index), *other;
+    double nearest = ALIKE;
+    for (size_t i = 0; i < m->file_count && own; i++) {
+        const struct catalog_tensors *tensors = &p->files[m->files[i]].tensors;
+        size_t count = p->files[m->files[i]].loaded ? tensors->layout.count : 0;
+        for (size_t k = 0; k < MIN(count, (size_t)LIKE_MOST); k++) {
+            const struct tensor *t = &tensors->layout.tensors[k];
+            if (!choose_same_shape(t, want->tensor) || !(other = sketch_of(p, m->files[i], k)) ||
+                sketch_distance(own, other) >= nearest)
+                continue;
+            nearest = sketch_distance(own, other);
+            *ret = (struct candidate){model, m->files[i], k, tensors->ids[k], BASE_NONE};
+        }
+    }
+    return nearest < ALIKE;
+}
+
+/* The tensor of a model that can be a base of the wanted one. */
+static bool find_tensor(struct planner *p, int model, const struct wanted *want,
+                        struct candidate *ret)
+{
+    return find_named(p, model, want, ret) || find_like(p, model, want, ret);
 }
 
 static void check_holding(struct planner *p, uint32_t file, const char *store)
@@ -336,12 +388,13 @@ static size_t find_bases(struct planner *p, const struct plan_file *file,
                          struct candidate out[TRIED])
 {
     const struct model_bases *bases = bases_of(p, file->model);
+    const struct wanted want = {tensor, file->file, (size_t)range->tensor};
     double best = 0;
     size_t n = 0;
     for (size_t i = 0; i < bases->count; i++) {
         const struct base_option *option = &bases->options[i];
         struct candidate c;
-        if (!find_tensor(p, option->model, tensor, (size_t)range->tensor, &c))
+        if (!find_tensor(p, option->model, &want, &c))
             continue;
         c.how = usable(p, file, &c, option->stored_only);
         if (c.how != BASE_NONE && hash128_equal(&c.id, &range->id)) {
@@ -645,11 +698,12 @@ static void note_base(struct planner *p, const struct plan_file *file)
                                                                : BASE_COPIED;
         } else if (!hash128_is_zero(&range->base)) {
             struct candidate c;
-            const struct tensor *t = &p->files[file->file].tensors.layout.tensors[range->tensor];
+            const struct wanted want = {&p->files[file->file].tensors.layout.tensors[range->tensor],
+                                        file->file, (size_t)range->tensor};
             model->how = store && store_has(store, &range->base) != CONTENT_NONE ? BASE_STORED
                                                                                  : BASE_INCLUDED;
             for (size_t a = 0; a < bases->count && model->base == NO_MODEL; a++)
-                if (find_tensor(p, bases->options[a].model, t, (size_t)range->tensor, &c) &&
+                if (find_tensor(p, bases->options[a].model, &want, &c) &&
                     hash128_equal(&c.id, &range->base))
                     model->base = bases->options[a].model;
         }
@@ -803,11 +857,11 @@ static void demand_bases(struct planner *p, const struct plan_file *file)
     const struct model_bases *bases = bases_of(p, file->model);
     const struct catalog_tensors *tensors = &p->files[file->file].tensors;
     for (size_t t = 0; t < tensors->layout.count && !bases->stands; t++) {
-        const struct tensor *tensor = &tensors->layout.tensors[t];
+        const struct wanted want = {&tensors->layout.tensors[t], file->file, t};
         struct candidate c;
-        bool found = !dtype_is_float(tensor->dtype);
+        bool found = !dtype_is_float(want.tensor->dtype);
         for (size_t i = 0; i < bases->count && !found; i++) {
-            found = find_tensor(p, bases->options[i].model, tensor, t, &c);
+            found = find_tensor(p, bases->options[i].model, &want, &c);
             if (found && !hash128_equal(&c.id, &tensors->ids[t]) && plan_model_of(p->plan, c.model))
                 map_put(&p->demanded, &c.id, 1);
         }
@@ -876,6 +930,7 @@ static void planner_release(struct planner *p)
 {
     for (size_t i = 0; i < p->library->file_count; i++) {
         cleanup_fd(&p->files[i].fd);
+        buf_release(&p->files[i].sketches);
         if (p->files[i].loaded)
             catalog_tensors_release(&p->files[i].tensors);
     }

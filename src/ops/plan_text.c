@@ -39,6 +39,19 @@ static void add_skipped(const struct library *library, const struct plan *plan, 
     }
 }
 
+/* What it comes to, before and after. */
+static void add_sum(const struct plan *plan, uint64_t size, int width, struct buf *out)
+{
+    char before[16], after[16], copies[16];
+    text_size(before, size);
+    text_size(after, plan->after);
+    text_size(copies, plan->base_bytes);
+    buf_printf(out, "  %-*s %9s  %7s -> %6s", width, "together", "", before, after);
+    if (plan->base_bytes)
+        buf_printf(out, "   and %s of copies of bases", copies);
+    buf_char(out, '\n');
+}
+
 void plan_text(const struct library *library, const struct plan *plan, struct buf *out)
 {
     size_t stored = 0;
@@ -67,6 +80,8 @@ void plan_text(const struct library *library, const struct plan *plan, struct bu
         if (files)
             add_model(library, m, width, files, out);
     }
+    if (stored > 1)
+        add_sum(plan, back, width, out);
     char frees[16], needed[16], free_now[16], size[16], time[32], back_time[32];
     text_size(frees, (uint64_t)MAX(plan->frees, 0));
     text_size(needed, plan->needed);

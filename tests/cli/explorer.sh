@@ -39,6 +39,16 @@ see 'can be freed'
 see 'sorted by FREES'
 see ' c compress  x decompress'
 see '? help  q quit'
+key 2
+see '[2 Families]'
+see '   FAMILY                         RELATION     BITS KNOWN BY    FREES    ALL'
+see '└─ demo/quill-1m-merge'
+see 'merge      2.'
+key g; key t; see '7 marked: frees about'
+key t; key h; see '+ demo/quill-1m'
+gone 'demo/quill-1m-merge'
+key Enter; see 'demo/quill-1m-merge'
+key 1; see '[1 Models]'; key g
 key / ; key -l 'quill-1m-'; see 'filter: quill-1m-'
 gone 'reed-1m'
 key Enter

@@ -4,10 +4,12 @@
 
 #include "base/file.h"
 #include "family/family.h"
+#include "ops/exact.h"
 #include "ops/compress.h"
 #include "ops/scan.h"
 #include "ops/tree.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -219,6 +221,68 @@ static void kinship__claim_of_another_architecture__is_checked(void **state)
     teardown(&p);
 }
 
+static void plan__layer_under_another_name__is_a_difference_from_the_one_it_was(void **state)
+{
+    (void)state;
+    struct place p;
+    const struct part moved[PARTS] = {{"model.embed.weight", 300, 1, 40},
+                                      {"model.layers.0.up.weight", 400, 2, 41},
+                                      {"model.layers.1.up.weight", 400, 3, 42},
+                                      {"model.layers.2.up.weight", 400, 3, 43}};
+    setup(&p);
+    write_model(p.models, "base", base_parts, NULL);
+    write_model(p.models, "moved", moved, "---\nbase_model: x/base\n---\n");
+    scan(&p);
+    int models[] = {find(&p, "base"), find(&p, "moved")};
+    const struct plan_request request = {.models = models, .count = 2, .base = NO_MODEL};
+    struct plan *plan;
+    size_t deltas = 0;
+    assert_int_equal(ops_plan(p.ops, p.library, &request, NULL, &plan, NULL), 0);
+    for (size_t f = 0; f < plan->file_count; f++)
+        for (size_t i = 0; i < plan->files[f].range_count; i++)
+            deltas += !hash128_is_zero(&plan->files[f].ranges[i].base);
+    assert_int_equal(deltas, 4);
+    plan_free(plan);
+    teardown(&p);
+}
+
+static void ops_exact__all_elements__are_counted_where_they_lie_and_in_the_store(void **state)
+{
+    (void)state;
+    struct place p;
+    const struct part fine[PARTS] = {{"embed.weight", 300, 1, 50},
+                                     {"layers.0.up.weight", 400, 2, 0},
+                                     {"layers.1.up.weight", 401, 3, 52}};
+    struct exact_distance exact, stored;
+    struct done_report done = {0};
+    struct plan *plan;
+    uint64_t bits = 0;
+    size_t n = 300 * COLUMNS;
+    AUTO_FREE uint16_t *base = mem_alloc(n * 2), *own = mem_alloc(n * 2);
+    test_weights(base, n, NULL, 1);
+    test_weights(own, n, base, 50);
+    for (size_t i = 0; i < n; i++)
+        bits += (unsigned)__builtin_popcount((unsigned)(base[i] ^ own[i]));
+    setup(&p);
+    write_model(p.models, "base", base_parts, NULL);
+    write_model(p.models, "fine", fine, "---\nbase_model: x/base\n---\n");
+    scan(&p);
+    int models[] = {find(&p, "base"), find(&p, "fine")};
+    assert_int_equal(ops_exact(p.ops, p.library, models[1], models[0], NULL, &exact, NULL), 0);
+    assert_int_equal(exact.elements, 700 * COLUMNS); /* the third has another shape */
+    assert_true(fabs(exact.bits - (double)bits / (700 * COLUMNS)) < 1e-12);
+    const struct plan_request request = {.models = models, .count = 2, .base = NO_MODEL};
+    assert_int_equal(ops_plan(p.ops, p.library, &request, NULL, &plan, NULL), 0);
+    assert_int_equal(ops_compress(p.ops, p.library, plan, false, NULL, &done, NULL), 0);
+    done_report_release(&done);
+    plan_free(plan);
+    scan(&p);
+    assert_int_equal(
+        ops_exact(p.ops, p.library, find(&p, "fine"), find(&p, "base"), NULL, &stored, NULL), 0);
+    assert_true(fabs(stored.bits - exact.bits) < 1e-12 && stored.elements == exact.elements);
+    teardown(&p);
+}
+
 static void kinship__lost_catalog__is_known_from_the_store(void **state)
 {
     (void)state;
@@ -259,6 +323,8 @@ int main(void)
         cmocka_unit_test(kinship__equal_copies__are_duplicates),
         cmocka_unit_test(kinship__claim_of_another_architecture__is_checked),
         cmocka_unit_test(kinship__lost_catalog__is_known_from_the_store),
+        cmocka_unit_test(plan__layer_under_another_name__is_a_difference_from_the_one_it_was),
+        cmocka_unit_test(ops_exact__all_elements__are_counted_where_they_lie_and_in_the_store),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     test_remove(home);
