@@ -378,13 +378,21 @@ void tree_release(struct tree *tree)
     *tree = (struct tree){0};
 }
 
-/* The row above one level up. */
-static size_t parent_row(const struct tree *tree, size_t row)
+size_t tree_parent_row(const struct tree *tree, size_t row)
 {
     int depth = tree->rows[row].depth;
-    while (tree->rows[row].depth >= depth)
+    while (depth && tree->rows[row].depth >= depth)
         row--;
     return row;
+}
+
+const char *tree_short_name(const struct tree *tree, size_t row)
+{
+    const char *name = tree->rows[row].name, *above = tree->rows[tree_parent_row(tree, row)].name;
+    size_t shared = 0;
+    for (size_t i = 0; tree->rows[row].depth && name[i] && name[i] == above[i]; i++)
+        shared = name[i] == '/' ? i + 1 : shared;
+    return name + shared;
 }
 
 void tree_branches(const struct tree *tree, size_t row, struct buf *out)
@@ -398,7 +406,7 @@ void tree_branches(const struct tree *tree, size_t row, struct buf *out)
             parts[d - 1] = utf8 ? (last ? "└─ " : "├─ ") : (last ? "`- " : "|- ");
         else
             parts[d - 1] = last ? "   " : utf8 ? "│  " : "|  ";
-        row = parent_row(tree, row);
+        row = tree_parent_row(tree, row);
     }
     for (int d = 0; d < depth; d++)
         buf_str(out, parts[d]);

@@ -58,6 +58,11 @@ struct tree {
 void tree_build(const struct library *library, enum view_sort sort, struct tree *ret);
 void tree_release(struct tree *tree);
 
+/* The row that one hangs under; itself at the top. */
+size_t tree_parent_row(const struct tree *tree, size_t row);
+/* Its name without the folders that it shares with the row above. */
+const char *tree_short_name(const struct tree *tree, size_t row);
+
 /* What compressing a model alone would free, where that is known and to be had; else 0. */
 int64_t tree_own_frees(const struct lib_model *model);
 

@@ -131,11 +131,11 @@ static void draw_footer(struct app *app)
             *p = (char)(*p >= 'a' ? *p - 32 : *p);
         buf_printf(&right, "sorted by %s%s ", name, app->reverse ? " (reversed)" : "");
     }
+    int room = c->columns - 2 - (right.len && !app->message ? text_width(right.data) : 0);
     if (app->message)
-        canvas_put(c, c->rows - 2, 1, c->columns - 1, app->message_bad ? ROLE_BAD : ROLE_GOOD,
-                   app->message);
+        canvas_put(c, c->rows - 2, 1, room, app->message_bad ? ROLE_BAD : ROLE_GOOD, app->message);
     else if (left.len)
-        canvas_put(c, c->rows - 2, 1, c->columns - 1, ROLE_MARK, left.data);
+        canvas_put(c, c->rows - 2, 1, room, ROLE_MARK, left.data);
     if (right.len && !app->message)
         canvas_put(c, c->rows - 2, c->columns - text_width(right.data), c->columns, ROLE_DIM,
                    right.data);

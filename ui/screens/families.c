@@ -125,7 +125,7 @@ static void draw_row(struct app *app, int line, size_t index, int width)
     int evidence_width = MAX(MIN(width - FIXED - 30, EVIDENCE_MOST), 0);
     int name_width = MAX(width - FIXED - evidence_width, 12);
     AUTO_BUF struct buf name = {0}, shown = {0}, facts = {0}, evidence = {0};
-    AUTO_FREE char *safe = text_safe(row->name);
+    AUTO_FREE char *safe = text_safe(tree_short_name(&app->tree, app->tree_lines[index]));
     char differs[16] = "", frees[16], all[16];
     tree_branches(&app->tree, app->tree_lines[index], &name);
     if (row->below)
