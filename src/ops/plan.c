@@ -641,27 +641,36 @@ static size_t count_users(const struct planner *p, int base)
     return users;
 }
 
+/* Decides on a base that would have to be copied: a copy, or none. */
+static void settle_copy(struct planner *p, int file)
+{
+    uint64_t cost, gain;
+    weigh_copy(p, file, &cost, &gain);
+    if (gain > cost) {
+        p->plan->base_bytes += cost;
+        return;
+    }
+    size_t users = count_users(p, file);
+    uint64_t each = gain / MAX(users, 1u);
+    give_up_base(p, file);
+    AUTO_FREE char *note = mem_printf(
+        "the base %s can be neither linked nor cloned: a copy of it would pay from about %llu "
+        "members of its family on, compressed at once; or include it (--include-base)",
+        file_base(lib_file(p, (uint32_t)file)->path),
+        (unsigned long long)(each ? cost / each + 1 : cost));
+    path_list_add(&p->plan->notes, note);
+}
+
 static void settle_copies(struct planner *p)
 {
-    for (uint32_t file = 0; file < p->library->file_count; file++) {
-        uint64_t cost, gain;
-        if (p->files[file].can_hold || p->files[file].planned || !count_users(p, (int)file))
-            continue;
-        weigh_copy(p, (int)file, &cost, &gain);
-        if (gain > cost) {
-            p->plan->base_bytes += cost;
-            continue;
-        }
-        size_t users = count_users(p, (int)file);
-        uint64_t each = gain / MAX(users, 1u);
-        give_up_base(p, (int)file);
-        AUTO_FREE char *note = mem_printf(
-            "the base %s can be neither linked nor cloned: a copy of it would pay from about %llu "
-            "members of its family on, compressed at once; or include it (--include-base)",
-            file_base(lib_file(p, file)->path),
-            (unsigned long long)(each ? cost / each + 1 : cost));
-        path_list_add(&p->plan->notes, note);
-    }
+    AUTO_FREE bool *used = mem_zalloc(p->library->file_count + 1);
+    for (size_t f = 0; f < p->plan->file_count; f++)
+        for (size_t i = 0; i < p->plan->files[f].range_count; i++)
+            if (p->plan->files[f].ranges[i].base_file >= 0)
+                used[p->plan->files[f].ranges[i].base_file] = true;
+    for (size_t file = 0; file < p->library->file_count; file++)
+        if (used[file] && !p->files[file].can_hold && !p->files[file].planned)
+            settle_copy(p, (int)file);
 }
 
 /* ---- sums ---- */
