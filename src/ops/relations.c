@@ -105,7 +105,7 @@ static int load_group(struct ops *ops, const struct library *library,
 
 static int save_group(struct ops *ops, const struct library *library,
                       const struct family_member *members, const int *order, size_t count,
-                      const struct family_relations *relations, struct err *err)
+                      struct family_relations *relations, struct err *err)
 {
     AUTO_FREE char *name = group_name(&members[order[0]].architecture);
     struct hash128 is = population(library, members, order, count, NULL);
@@ -123,30 +123,35 @@ static int save_group(struct ops *ops, const struct library *library,
     return r;
 }
 
-int relations_load(struct ops *ops, const struct library *library,
-                   const struct family_member *members, struct family_relations *relations,
-                   struct err *err)
+/* Calls what loads or saves for each group of a known architecture. */
+static int each_group(struct ops *ops, const struct library *library,
+                      const struct family_member *members, struct family_relations *relations,
+                      int (*take)(struct ops *ops, const struct library *library,
+                                  const struct family_member *members, const int *order,
+                                  size_t count, struct family_relations *relations,
+                                  struct err *err),
+                      struct err *err)
 {
     AUTO_FREE int *order = family_groups(members, library->model_count);
     int r = 0;
     for (size_t at = 0, end; at < library->model_count && r == 0; at = end) {
         end = family_group_end(members, order, library->model_count, at);
         if (!hash128_is_zero(&members[order[at]].architecture))
-            r = load_group(ops, library, members, order + at, end - at, relations, err);
+            r = take(ops, library, members, order + at, end - at, relations, err);
     }
     return r;
 }
 
-int relations_save(struct ops *ops, const struct library *library,
-                   const struct family_member *members, const struct family_relations *relations,
+int relations_load(struct ops *ops, const struct library *library,
+                   const struct family_member *members, struct family_relations *relations,
                    struct err *err)
 {
-    AUTO_FREE int *order = family_groups(members, library->model_count);
-    int r = 0;
-    for (size_t at = 0, end; at < library->model_count && r == 0; at = end) {
-        end = family_group_end(members, order, library->model_count, at);
-        if (!hash128_is_zero(&members[order[at]].architecture))
-            r = save_group(ops, library, members, order + at, end - at, relations, err);
-    }
-    return r;
+    return each_group(ops, library, members, relations, load_group, err);
+}
+
+int relations_save(struct ops *ops, const struct library *library,
+                   const struct family_member *members, struct family_relations *relations,
+                   struct err *err)
+{
+    return each_group(ops, library, members, relations, save_group, err);
 }

@@ -18,7 +18,7 @@ int relations_load(struct ops *ops, const struct library *library,
                    struct err *err);
 /* Keeps what is new. Within a transaction. */
 int relations_save(struct ops *ops, const struct library *library,
-                   const struct family_member *members, const struct family_relations *relations,
+                   const struct family_member *members, struct family_relations *relations,
                    struct err *err);
 
 #endif
