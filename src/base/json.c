@@ -118,6 +118,11 @@ js *js_of_int(int64_t value)
     return json_integer(value);
 }
 
+void js_push_real(js *array, double value)
+{
+    js_push(array, json_real(value));
+}
+
 js *js_of_text(const char *text)
 {
     if (!text)

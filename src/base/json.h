@@ -42,6 +42,7 @@ void js_push(js *array, js *value);
 js *js_null(void);
 js *js_of_int(int64_t value);
 js *js_of_text(const char *text);
+void js_push_real(js *array, double value);
 void js_put_int(js *object, const char *key, int64_t value);
 void js_put_real(js *object, const char *key, double value);
 void js_put_bool(js *object, const char *key, bool value);

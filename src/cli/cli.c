@@ -26,6 +26,8 @@ const struct command cli_commands[] = {
      cli_show, false},
     {"tree", "", "families: who descends from whom, and how that is known", 0, 0, 0, cli_tree,
      false},
+    {"delta", "MODEL [BASE]", "what differs between a model and its base, layer by layer", 0, 1, 2,
+     cli_delta, false},
     {"plan", "MODEL... | --all", "what compress would do, and give",
      COMPRESS_OPTIONS | OPT_ALL | OPT_KEEP, 0, SIZE_MAX, cli_plan, false},
     {"compress",

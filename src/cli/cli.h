@@ -103,6 +103,7 @@ int cli_scan(struct cli *cli);
 int cli_list(struct cli *cli);
 int cli_show(struct cli *cli);
 int cli_tree(struct cli *cli);
+int cli_delta(struct cli *cli);
 int cli_plan(struct cli *cli);
 int cli_compress(struct cli *cli);
 int cli_decompress(struct cli *cli);

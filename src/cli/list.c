@@ -3,7 +3,7 @@
 #include "cli/cli.h"
 
 #include "base/text.h"
-#include "ops/exact.h"
+#include "ops/delta.h"
 #include "ops/tree.h"
 #include "ops/tree.h"
 #include "ops/view.h"
@@ -275,7 +275,7 @@ struct exact_work {
     struct cli *cli;
     struct library *library;
     int model;
-    struct exact_distance distance;
+    struct delta_report report;
     struct err *err;
 };
 
@@ -284,8 +284,8 @@ static int run_exact(void *context, struct progress *progress)
     struct exact_work *work = context;
     int base = work->library->models[work->model].base;
     return base == NO_MODEL ? err_set(work->err, ERR_REFUSED, "it has no parent to compare it with")
-                            : ops_exact(work->cli->ops, work->library, work->model, base, progress,
-                                        &work->distance, work->err);
+                            : ops_delta(work->cli->ops, work->library, work->model, base, progress,
+                                        &work->report, work->err);
 }
 
 /* Reads the model and its parent, and tells in how many bits they differ. */
@@ -295,10 +295,12 @@ static int show_exact(struct cli *cli, struct library *library, int model, js *d
     struct exact_work work = {.cli = cli, .library = library, .model = model, .err = err};
     int r = cli_run(cli, run_exact, &work);
     if (r == 0 && document)
-        js_put_real(document, "exact_distance", work.distance.bits);
+        js_put_real(document, "exact_distance", compare_bit_distance(&work.report.total));
     else if (r == 0)
-        printf("  exactly    %.4f/16 bits, over %llu elements\n", work.distance.bits,
-               (unsigned long long)work.distance.elements);
+        printf("  exactly    %.4f/16 bits, over %llu elements\n",
+               compare_bit_distance(&work.report.total),
+               (unsigned long long)work.report.total.elements);
+    delta_report_release(&work.report);
     return r;
 }
 

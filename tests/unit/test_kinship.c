@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "family/family.h"
-#include "ops/exact.h"
+#include "ops/delta.h"
 #include "ops/compress.h"
 #include "ops/scan.h"
 #include "ops/tree.h"
@@ -246,14 +246,14 @@ static void plan__layer_under_another_name__is_a_difference_from_the_one_it_was(
     teardown(&p);
 }
 
-static void ops_exact__all_elements__are_counted_where_they_lie_and_in_the_store(void **state)
+static void ops_delta__all_elements__are_counted_where_they_lie_and_in_the_store(void **state)
 {
     (void)state;
     struct place p;
     const struct part fine[PARTS] = {{"embed.weight", 300, 1, 50},
                                      {"layers.0.up.weight", 400, 2, 0},
                                      {"layers.1.up.weight", 401, 3, 52}};
-    struct exact_distance exact, stored;
+    struct delta_report exact, stored;
     struct done_report done = {0};
     struct plan *plan;
     uint64_t bits = 0;
@@ -268,9 +268,12 @@ static void ops_exact__all_elements__are_counted_where_they_lie_and_in_the_store
     write_model(p.models, "fine", fine, "---\nbase_model: x/base\n---\n");
     scan(&p);
     int models[] = {find(&p, "base"), find(&p, "fine")};
-    assert_int_equal(ops_exact(p.ops, p.library, models[1], models[0], NULL, &exact, NULL), 0);
-    assert_int_equal(exact.elements, 700 * COLUMNS); /* the third has another shape */
-    assert_true(fabs(exact.bits - (double)bits / (700 * COLUMNS)) < 1e-12);
+    assert_int_equal(ops_delta(p.ops, p.library, models[1], models[0], NULL, &exact, NULL), 0);
+    assert_int_equal(exact.total.elements, 700 * COLUMNS); /* the third has another shape */
+    assert_int_equal(exact.unmatched_count, 1);
+    assert_int_equal(exact.total.bits, bits);
+    assert_int_equal(exact.tensors[1].untouched, 400);
+    assert_int_equal(exact.tensors[1].sum.unchanged, 400 * COLUMNS);
     const struct plan_request request = {.models = models, .count = 2, .base = NO_MODEL};
     assert_int_equal(ops_plan(p.ops, p.library, &request, NULL, &plan, NULL), 0);
     assert_int_equal(ops_compress(p.ops, p.library, plan, false, NULL, &done, NULL), 0);
@@ -278,8 +281,10 @@ static void ops_exact__all_elements__are_counted_where_they_lie_and_in_the_store
     plan_free(plan);
     scan(&p);
     assert_int_equal(
-        ops_exact(p.ops, p.library, find(&p, "fine"), find(&p, "base"), NULL, &stored, NULL), 0);
-    assert_true(fabs(stored.bits - exact.bits) < 1e-12 && stored.elements == exact.elements);
+        ops_delta(p.ops, p.library, find(&p, "fine"), find(&p, "base"), NULL, &stored, NULL), 0);
+    assert_memory_equal(&stored.total, &exact.total, sizeof exact.total);
+    delta_report_release(&exact);
+    delta_report_release(&stored);
     teardown(&p);
 }
 
@@ -324,7 +329,7 @@ int main(void)
         cmocka_unit_test(kinship__claim_of_another_architecture__is_checked),
         cmocka_unit_test(kinship__lost_catalog__is_known_from_the_store),
         cmocka_unit_test(plan__layer_under_another_name__is_a_difference_from_the_one_it_was),
-        cmocka_unit_test(ops_exact__all_elements__are_counted_where_they_lie_and_in_the_store),
+        cmocka_unit_test(ops_delta__all_elements__are_counted_where_they_lie_and_in_the_store),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     test_remove(home);
