@@ -70,7 +70,8 @@ static void run(struct app *app, const sigset_t *during)
         struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
                                {.fd = session_fd(app->session), .events = POLLIN}};
         const struct timespec quarter = {.tv_nsec = 250000000};
-        bool moving = app->scanning || session_busy(app->session) || app->plan_waiting;
+        bool moving =
+            app->scanning || session_busy(app->session) || app->plan_waiting || app->delta.waiting;
         int n = ppoll(fds, COUNT_OF(fds), moving ? &quarter : NULL, during);
         if (n < 0 && errno != EINTR)
             break;

@@ -21,6 +21,7 @@ struct entry {
     struct library *library;
     struct plan *plan;
     struct delete_plan *deletion;
+    struct delta_report *delta;
     struct queue_job queued; /* its id: the place on the queue */
     struct path_list paths;
     int *models;
@@ -48,6 +49,13 @@ struct session {
     size_t job_count, job_cap;
 };
 
+static void free_delta(struct delta_report *delta)
+{
+    if (delta)
+        delta_report_release(delta);
+    free(delta);
+}
+
 void event_free(struct event *event)
 {
     if (!event)
@@ -55,6 +63,7 @@ void event_free(struct event *event)
     library_unref(event->library);
     plan_free(event->plan);
     delete_plan_free(event->deletion);
+    free_delta(event->delta);
     free(event);
 }
 
@@ -73,6 +82,7 @@ static void entry_free(struct entry *entry)
     library_unref(entry->library);
     plan_free(entry->plan);
     delete_plan_free(entry->deletion);
+    free_delta(entry->delta);
     queue_job_release(&entry->queued);
     path_list_release(&entry->paths);
     done_report_release(&entry->report);
@@ -162,6 +172,10 @@ static int work_one(struct entry *entry, struct ops *ops, struct progress *progr
         return r < 0 ? r
                      : ops_delete_plan(ops, entry->library, entry->models, entry->count, false,
                                        &entry->deletion, &entry->err);
+    case JOB_DELTA:
+        entry->delta = mem_zalloc(sizeof *entry->delta);
+        return ops_delta(ops, entry->library, entry->models[0], entry->models[1], progress,
+                         entry->delta, &entry->err);
     case JOB_DELETE:
         r = ops_delete(ops, entry->library, entry->deletion, progress, &entry->report, &entry->err);
         break;
@@ -306,6 +320,14 @@ void session_plan(struct session *session, struct library *library,
                               title_for("plan", library, request->models, request->count), library);
     entry->request = *request;
     take_models(entry, request->models, request->count);
+    start(session, entry);
+}
+
+void session_delta(struct session *session, struct library *library, int model, int base)
+{
+    const int models[] = {model, base};
+    struct entry *entry = add(session, JOB_DELTA, title_for("delta", library, models, 1), library);
+    take_models(entry, models, COUNT_OF(models));
     start(session, entry);
 }
 
@@ -495,9 +517,15 @@ static struct event *end_job(struct session *session, struct entry *entry)
     event->err = entry->err;
     if (!entry->err.code && verify_report_open(&entry->verify))
         err_set(&event->err, ERR_DAMAGED, "damage was found: 5 and Enter show what it touches");
-    bool plan = entry->shown.kind == JOB_PLAN || entry->shown.kind == JOB_DELETE_PLAN;
+    bool plan = entry->shown.kind == JOB_PLAN || entry->shown.kind == JOB_DELETE_PLAN ||
+                entry->shown.kind == JOB_DELTA;
     if (plan) {
-        event->kind = entry->shown.kind == JOB_PLAN ? EVENT_PLAN : EVENT_DELETE;
+        event->kind = entry->shown.kind == JOB_PLAN    ? EVENT_PLAN
+                      : entry->shown.kind == JOB_DELTA ? EVENT_DELTA
+                                                       : EVENT_DELETE;
+        event->delta = TAKE_PTR(entry->delta);
+        event->model = entry->count ? entry->models[0] : NO_MODEL;
+        event->base = entry->count > 1 ? entry->models[1] : NO_MODEL;
         event->library = library_ref(entry->library);
         event->plan = TAKE_PTR(entry->plan);
         event->deletion = TAKE_PTR(entry->deletion);

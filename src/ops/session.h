@@ -8,6 +8,7 @@
 #define TARE_OPS_SESSION_H
 
 #include "ops/delete.h"
+#include "ops/delta.h"
 
 struct session;
 
@@ -15,6 +16,7 @@ enum event_kind {
     EVENT_LIBRARY, /* a new snapshot */
     EVENT_PLAN,    /* a plan that was asked for, or why there is none */
     EVENT_DELETE,  /* the same for a plan of a deletion */
+    EVENT_DELTA,   /* the same for a comparison */
     EVENT_JOB,     /* a job changed its state */
 };
 
@@ -24,6 +26,8 @@ struct event {
     struct library *library; /* LIBRARY, PLAN: a reference of its own */
     struct plan *plan;
     struct delete_plan *deletion;
+    struct delta_report *delta; /* allocated; of the models */
+    int model, base;
     bool keep;
     struct err err; /* code 0: all went well */
 };
@@ -33,6 +37,7 @@ enum job_kind {
     JOB_SCAN,
     JOB_PLAN,
     JOB_DELETE_PLAN,
+    JOB_DELTA,
     JOB_COMPRESS,
     JOB_DECOMPRESS,
     JOB_DELETE,
@@ -70,6 +75,8 @@ int session_library(struct session *session, struct library **ret, struct err *e
 void session_scan(struct session *session, const char *const *paths);
 void session_plan(struct session *session, struct library *library,
                   const struct plan_request *request);
+/* Compares two models: EVENT_DELTA. */
+void session_delta(struct session *session, struct library *library, int model, int base);
 /* Takes over the plan. */
 void session_compress(struct session *session, struct library *library, struct plan *plan,
                       bool keep);

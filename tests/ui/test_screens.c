@@ -28,7 +28,8 @@ static void settle(struct explorer *e)
         (void)poll(&wait, 1, 100);
         for (struct event *event; (event = session_next(e->app.session));)
             app_event(&e->app, event);
-        busy = e->app.plan_waiting || session_busy(e->app.session) || e->app.scanning;
+        busy = e->app.plan_waiting || e->app.delta.waiting || session_busy(e->app.session) ||
+               e->app.scanning;
     }
     app_draw(&e->app);
 }
@@ -106,7 +107,7 @@ static void models__opened__show_rows_tabs_and_keys(void **state)
     struct explorer e;
     setup(&e, 24, 80, true);
     assert_shows(&e, " tare  2 models");
-    assert_shows(&e, "[1 Models] 2 Families  5 Jobs");
+    assert_shows(&e, "[1 Models] 2 Families  4 Delta  5 Jobs");
     assert_shows(&e, "   NAME");
     assert_shows(&e, " > acme/base");
     assert_shows(&e, "   acme/l31-sql-ft");
@@ -180,7 +181,7 @@ static void families__opened__show_trees_and_how_they_are_known(void **state)
     (void)state;
     struct explorer e;
     setup_family(&e, 24, 80);
-    assert_shows(&e, " 1 Models [2 Families] 5 Jobs");
+    assert_shows(&e, " 1 Models [2 Families] 4 Delta  5 Jobs");
     assert_shows(&e, " acme/base");
     assert_shows(&e, "└─ liar");
     assert_shows(&e, "bits !card");
@@ -230,6 +231,33 @@ static void families__enter_on_a_model__shows_it_in_the_list_and_back(void **sta
     press(&e, "2");
     assert_shows(&e, "[2 Families]");
     assert_shows(&e, " > acme/base");
+    teardown(&e);
+}
+
+static void delta__d_on_a_fine_tune__shows_what_differs_by_layer(void **state)
+{
+    (void)state;
+    struct explorer e;
+    setup(&e, 24, 80, true);
+    press(&e, "jd");
+    settle(&e);
+    assert_shows(&e, "[4 Delta]");
+    assert_shows(&e, "acme/l31-sql-ft against acme/base: ");
+    assert_shows(&e, "MODULE by LAYER");
+    assert_shows(&e, "% unchanged  differs 1.4");
+    assert_shows(&e, "flips  sign [");
+    assert_shows(&e, "changed: 0 to ");
+    press(&e, "m");
+    assert_shows(&e, "bits that differ: 0 to ");
+    press(&e, "mlljjhkgG");
+    assert_shows(&e, "relative change: 0 to ");
+    press(&e, "\033");
+    assert_shows(&e, "[1 Models]");
+    press(&e, "kd");
+    assert_shows(&e, "no parent of it is known");
+    press(&e, "ad");
+    settle(&e);
+    assert_shows(&e, "acme/l31-sql-ft against acme/base: ");
     teardown(&e);
 }
 
@@ -334,6 +362,8 @@ static void screen__every_size__draws_without_overflow(void **state)
     (void)state;
     struct explorer e;
     setup(&e, 24, 80, true);
+    press(&e, "jd");
+    settle(&e);
     for (int rows = 1; rows < 40; rows += 3) {
         for (int columns = 1; columns < 140; columns += 7) {
             canvas_resize(&e.app.canvas, rows, columns);
@@ -341,6 +371,7 @@ static void screen__every_size__draws_without_overflow(void **state)
             press(&e, "?");
             press(&e, "\033");
             press(&e, "2");
+            press(&e, "4");
             press(&e, "1");
         }
     }
@@ -415,6 +446,7 @@ int main(void)
         cmocka_unit_test(families__opened__show_trees_and_how_they_are_known),
         cmocka_unit_test(families__collapsed__stand_for_all_below),
         cmocka_unit_test(families__enter_on_a_model__shows_it_in_the_list_and_back),
+        cmocka_unit_test(delta__d_on_a_fine_tune__shows_what_differs_by_layer),
         cmocka_unit_test(plan__enter_and_escape__cancel),
         cmocka_unit_test(plan__y__compresses_and_x_brings_back),
         cmocka_unit_test(delete__capital_y_alone__deletes),

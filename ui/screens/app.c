@@ -86,7 +86,7 @@ static void describe_scan(const struct app *app, struct buf *out)
     }
 }
 
-static const char *const tab_names[TAB_COUNT] = {"1 Models", "2 Families", "5 Jobs"};
+static const char *const tab_names[TAB_COUNT] = {"1 Models", "2 Families", "4 Delta", "5 Jobs"};
 
 /* The tab whose name stands at a column of the tab line, or the one that is open. */
 static enum tab tab_at(const struct app *app, int column)
@@ -120,7 +120,7 @@ static void draw_footer(struct app *app)
 {
     struct canvas *c = &app->canvas;
     AUTO_BUF struct buf left = {0}, right = {0};
-    if (app->tab != TAB_JOBS) {
+    if (app->tab == TAB_MODELS || app->tab == TAB_FAMILIES) {
         marks_footer(app, &left);
         if (!left.len && app->tab == TAB_FAMILIES)
             families_footer(app, &left);
@@ -168,6 +168,8 @@ void app_draw(struct app *app)
         jobs_draw(app, 2, c->rows - 4);
     else if (app->tab == TAB_FAMILIES)
         families_draw(app, 2, c->rows - 4);
+    else if (app->tab == TAB_DELTA)
+        delta_draw(app, 2, c->rows - 4);
     else
         models_draw(app, 2, c->rows - 4);
     draw_footer(app);
@@ -235,6 +237,8 @@ static bool act_in_tab(struct app *app, enum action action)
     switch (app->tab) {
     case TAB_JOBS:
         return jobs_action(app, action);
+    case TAB_DELTA:
+        return delta_action(app, action);
     case TAB_FAMILIES:
         return families_action(app, action) || marks_action(app, action);
     default:
@@ -244,7 +248,7 @@ static bool act_in_tab(struct app *app, enum action action)
 
 static void act(struct app *app, enum action action)
 {
-    if (move_list(list_of(app), action) || act_in_tab(app, action))
+    if ((app->tab != TAB_DELTA && move_list(list_of(app), action)) || act_in_tab(app, action))
         return;
     switch (action) {
     case ACT_MODELS:
@@ -253,6 +257,9 @@ static void act(struct app *app, enum action action)
     case ACT_FAMILIES:
         open_tab(app, TAB_FAMILIES);
         break;
+    case ACT_DELTA_TAB:
+        open_tab(app, TAB_DELTA);
+        break;
     case ACT_JOBS:
         open_tab(app, TAB_JOBS);
         break;
@@ -260,7 +267,7 @@ static void act(struct app *app, enum action action)
         open_tab(app, (enum tab)((app->tab + 1) % TAB_COUNT));
         break;
     case ACT_BACK:
-        app->tab = TAB_MODELS;
+        open_tab(app, TAB_MODELS);
         break;
     case ACT_FILTER:
         app_open_overlay(app, OVERLAY_FILTER);
@@ -325,6 +332,9 @@ void app_event(struct app *app, struct event *event)
         event->library = NULL;
         app_rebuild(app);
         break;
+    case EVENT_DELTA:
+        delta_take(app, event);
+        break;
     case EVENT_PLAN:
     case EVENT_DELETE:
         plan_take(app, event);
@@ -351,6 +361,7 @@ void app_release(struct app *app)
     path_list_release(&app->marked);
     path_list_release(&app->open_runs);
     path_list_release(&app->closed);
+    delta_forget(app);
     tree_release(&app->tree);
     free(app->tree_lines);
     path_list_release(&app->interrupted);

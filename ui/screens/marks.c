@@ -104,6 +104,10 @@ bool marks_action(struct app *app, enum action action)
     case ACT_UNMARK:
         path_list_release(&app->marked);
         return true;
+    case ACT_DELTA:
+        if (count)
+            delta_chosen(app);
+        return true;
     case ACT_COMPRESS:
         if (count)
             plan_ask(app, false);

@@ -15,18 +15,29 @@ const struct binding bindings[] = {
      "compress",
      "compress the marked, else the selected: shows the plan"},
     {ACT_DECOMPRESS, IN_LISTS, {'x'}, "x", "decompress", "give the files back, byte for byte"},
+    {ACT_DELTA,
+     IN_LISTS,
+     {'d'},
+     "d",
+     "delta",
+     "two marked models, or one with its parent: what differs"},
+    {ACT_MEASURE, IN_DELTA, {'m'}, "m", "measure", "changed, bits that differ, relative change"},
+    {ACT_BASE, IN_DELTA, {'b'}, "b", "base", "compare with the next one above"},
+    {ACT_LEFT, IN_DELTA, {'h', KEY_LEFT_}, "h", NULL, "the layer before"},
+    {ACT_RIGHT, IN_DELTA, {'l', KEY_RIGHT_}, "l", NULL, "the next layer"},
+    {ACT_BACK, IN_DELTA, {KEY_ESCAPE}, "Esc", NULL, "back to the models"},
     {ACT_CANCEL_JOB, IN_JOBS, {'x'}, "x", "cancel", "stop after the file in flight"},
     {ACT_MARK, IN_LISTS, {' '}, "space", "mark", "mark and move on"},
     {ACT_FILTER, IN_LISTS, {'/'}, "/", "filter", "show only what matches (Esc clears)"},
     {ACT_SORT, IN_LISTS, {'s'}, "s", "sort", "sort by another column; the same again reverses"},
     {ACT_OPEN,
-     IN_TABS,
+     IN_ROWS,
      {KEY_ENTER_, 'l', KEY_RIGHT_},
      "Enter l",
      NULL,
      "open: a run, a family, its model, the log of a job"},
     {ACT_BACK,
-     IN_TABS | IN_TEXT,
+     IN_ROWS | IN_TEXT,
      {KEY_ESCAPE, 'h', KEY_LEFT_},
      "Esc h",
      NULL,
@@ -66,6 +77,7 @@ const struct binding bindings[] = {
     {ACT_RESCAN, IN_TABS, {'r'}, "r", NULL, "scan again"},
     {ACT_MODELS, IN_TABS, {'1'}, "1", NULL, "the Models tab"},
     {ACT_FAMILIES, IN_TABS, {'2'}, "2", NULL, "the Families tab"},
+    {ACT_DELTA_TAB, IN_TABS, {'4'}, "4", NULL, "the Delta tab"},
     {ACT_JOBS, IN_TABS, {'5'}, "5", NULL, "the Jobs tab"},
     {ACT_NEXT_TAB, IN_TABS, {KEY_TAB_}, "Tab", NULL, "the next tab"},
     {ACT_PLAN_START, IN_PLAN, {'y'}, "y", NULL, "start"},
@@ -81,7 +93,7 @@ const size_t binding_count = COUNT_OF(bindings);
 
 unsigned overlay_place(enum tab tab)
 {
-    static const unsigned places[TAB_COUNT] = {IN_MODELS, IN_FAMILIES, IN_JOBS};
+    static const unsigned places[TAB_COUNT] = {IN_MODELS, IN_FAMILIES, IN_DELTA, IN_JOBS};
     return places[tab];
 }
 
@@ -173,6 +185,15 @@ static void help_text(const struct app *app, struct buf *out)
                      "not here  named as a parent, and in none of the places that were scanned\n"
                      "+         collapsed: Enter opens it, and c means all of it\n"
                      "!card     it claims a parent that the bits deny\n");
+    if (app->tab == TAB_DELTA)
+        buf_str(out, " \n"
+                     "Rows are modules, columns layers; what stands outside of all layers comes\n"
+                     "first. The darker, the more has changed; a dot is a tensor that is equal.\n"
+                     "changed   share of the weights of which any bit differs\n"
+                     "bits      how many of 16 bits differ, on average; by chance 5.7\n"
+                     "relative  the length of the difference over that of the base\n"
+                     "flips     how often each bit differs: a full bar is half of the weights,\n"
+                     "          which is chance\n");
     if (app->tab != TAB_MODELS)
         return;
     buf_str(out, " \n"

@@ -6,6 +6,7 @@
 #ifndef TARE_UI_SCREENS_SCREENS_H
 #define TARE_UI_SCREENS_SCREENS_H
 
+#include "ops/delta.h"
 #include "ops/session.h"
 #include "ops/tree.h"
 #include "ops/view.h"
@@ -13,7 +14,7 @@
 #include "ui/kit/keymap.h"
 #include "ui/kit/list.h"
 
-enum tab { TAB_MODELS, TAB_FAMILIES, TAB_JOBS, TAB_COUNT };
+enum tab { TAB_MODELS, TAB_FAMILIES, TAB_DELTA, TAB_JOBS, TAB_COUNT };
 
 enum { DETAILS_FROM = 120 /* columns */ };
 
@@ -36,8 +37,10 @@ enum {
     IN_TEXT = 8, /* help, log */
     IN_DELETE = 16,
     IN_FAMILIES = 32,
+    IN_DELTA = 64,
     IN_LISTS = IN_MODELS | IN_FAMILIES, /* of models */
-    IN_TABS = IN_LISTS | IN_JOBS,
+    IN_ROWS = IN_LISTS | IN_JOBS,       /* one list */
+    IN_TABS = IN_ROWS | IN_DELTA,
 };
 
 enum action {
@@ -53,6 +56,12 @@ enum action {
     ACT_BACK,
     ACT_MODELS,
     ACT_FAMILIES,
+    ACT_DELTA_TAB,
+    ACT_DELTA,
+    ACT_MEASURE,
+    ACT_BASE,
+    ACT_LEFT,
+    ACT_RIGHT,
     ACT_JOBS,
     ACT_NEXT_TAB,
     ACT_MARK,
@@ -93,6 +102,28 @@ struct row {
     bool inside; /* a member below its run */
 };
 
+/* A place of the heat map: one module of one layer. */
+struct delta_cell {
+    struct comparison sum;
+    const struct delta_tensor *tensor; /* the first one of it */
+    size_t tensors;                    /* 0: there is none */
+};
+
+enum delta_measure { MEASURE_CHANGED, MEASURE_BITS, MEASURE_CHANGE, MEASURES };
+
+struct delta_view {
+    bool waiting;
+    struct delta_report *report; /* NULL: nothing was compared yet */
+    struct library *library;
+    int model, base;
+    const char **modules; /* the rows */
+    int *layers;          /* the columns */
+    struct delta_cell *cells;
+    int rows, columns;
+    int row, column, top, left; /* where the cursor stands, and what is in sight */
+    enum delta_measure measure;
+};
+
 struct app {
     struct session *session;
     struct library *library; /* NULL until the first snapshot */
@@ -116,6 +147,7 @@ struct app {
     enum view_sort sort;
     bool reverse;
     struct buf filter;
+    struct delta_view delta;
     /* Jobs */
     struct list jobs;
     size_t log_job;
@@ -169,6 +201,15 @@ void families_select(struct app *app, const char *id);
 size_t families_chosen(const struct app *app, int *out);
 /* What is known of the selected model. */
 void families_footer(const struct app *app, struct buf *out);
+
+void delta_draw(struct app *app, int top, int height);
+bool delta_action(struct app *app, enum action action);
+/* Compares what is chosen, and opens the tab. */
+void delta_chosen(struct app *app);
+void delta_ask(struct app *app, struct library *library, int model, int base);
+/* Takes the answer. */
+void delta_take(struct app *app, struct event *event);
+void delta_forget(struct app *app);
 
 /* Lists of ids, or other keys. */
 bool marks_has(const struct path_list *list, const char *text);

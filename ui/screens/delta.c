@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/* The Delta tab: a heat map of modules by layers, what differs between a model and its base. */
+#include "ui/screens/screens.h"
+
+#include "base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { NAME_WIDTH = 28, SHADES = 5, BELOW = 5 /* lines under the map */, CELL_MOST = 4 };
+
+/* ---- the map ---- */
+
+static struct delta_cell *cell_at(const struct delta_view *view, int row, int column)
+{
+    return &view->cells[(size_t)row * (size_t)view->columns + (size_t)column];
+}
+
+static int row_of(const struct delta_view *view, const char *module)
+{
+    for (int i = 0; i < view->rows; i++)
+        if (strcmp(view->modules[i], module) == 0)
+            return i;
+    return -1;
+}
+
+static int column_of(const struct delta_view *view, int layer)
+{
+    for (int i = 0; i < view->columns; i++)
+        if (view->layers[i] == layer)
+            return i;
+    return -1;
+}
+
+/* Rows are modules in the order in which they come, columns are layers in theirs. */
+static void take_axes(struct delta_view *view, const size_t *order)
+{
+    const struct delta_report *report = view->report;
+    view->modules = mem_alloc((report->count + 1) * sizeof *view->modules);
+    view->layers = mem_alloc((report->count + 1) * sizeof *view->layers);
+    for (size_t i = 0; i < report->count; i++) {
+        const struct module *module = &report->tensors[order[i]].module;
+        if (row_of(view, module->name) < 0)
+            view->modules[view->rows++] = module->name;
+        if (column_of(view, module->layer) < 0)
+            view->layers[view->columns++] = module->layer;
+    }
+}
+
+static void take_cells(struct delta_view *view)
+{
+    const struct delta_report *report = view->report;
+    view->cells =
+        mem_zalloc(((size_t)view->rows * (size_t)view->columns + 1) * sizeof *view->cells);
+    for (size_t i = 0; i < report->count; i++) {
+        const struct delta_tensor *t = &report->tensors[i];
+        struct delta_cell *cell =
+            cell_at(view, row_of(view, t->module.name), column_of(view, t->module.layer));
+        compare_join(&cell->sum, &t->sum);
+        cell->tensor = cell->tensors++ ? cell->tensor : t;
+    }
+}
+
+void delta_forget(struct app *app)
+{
+    struct delta_view *view = &app->delta;
+    if (view->report)
+        delta_report_release(view->report);
+    free(view->report);
+    free(view->modules);
+    free(view->layers);
+    free(view->cells);
+    library_unref(view->library);
+    *view = (struct delta_view){.measure = view->measure};
+}
+
+void delta_take(struct app *app, struct event *event)
+{
+    struct delta_view *view = &app->delta;
+    bool waiting = view->waiting;
+    view->waiting = false;
+    if (!waiting)
+        return;
+    if (event->err.code) {
+        app_say(app, true, "%s", event->err.text);
+        return;
+    }
+    delta_forget(app);
+    view->report = TAKE_PTR(event->delta);
+    view->library = TAKE_PTR(event->library);
+    view->model = event->model;
+    view->base = event->base;
+    AUTO_FREE size_t *order = delta_order(view->report);
+    take_axes(view, order);
+    take_cells(view);
+}
+
+/* ---- asking ---- */
+
+void delta_ask(struct app *app, struct library *library, int model, int base)
+{
+    app->tab = TAB_DELTA;
+    app->delta.waiting = true;
+    session_delta(app->session, library, model, base);
+}
+
+/* The two that are marked, the second against the first; else the selected against its base. */
+void delta_chosen(struct app *app)
+{
+    size_t count;
+    AUTO_FREE int *models = marks_chosen(app, &count);
+    int base = count ? app->library->models[models[0]].base : NO_MODEL;
+    if (count == 2) {
+        bool second = app->library->models[models[0]].base == models[1];
+        delta_ask(app, app->library, models[second ? 0 : 1], models[second ? 1 : 0]);
+    } else if (count == 1 && base != NO_MODEL) {
+        delta_ask(app, app->library, models[0], base);
+    } else {
+        app_say(app, true,
+                count == 1 ? "no parent of it is known: mark two models to compare them"
+                           : "delta compares two marked models, or one with its parent");
+    }
+}
+
+/* The next one above the base, or, at the root, the base of the model again. */
+static void next_base(struct app *app)
+{
+    const struct delta_view *view = &app->delta;
+    if (!view->report)
+        return;
+    struct library *library = library_ref(view->library);
+    int model = view->model, base = library->models[view->base].base;
+    if (base == NO_MODEL || base == model)
+        base = library->models[model].base;
+    if (base == NO_MODEL || base == view->base)
+        app_say(app, false, "there is no other base above it: mark two models and press d");
+    else
+        delta_ask(app, library, model, base);
+    library_unref(library);
+}
+
+/* ---- drawing ---- */
+
+static double measure_of(const struct comparison *sum, enum delta_measure measure)
+{
+    switch (measure) {
+    case MEASURE_BITS:
+        return compare_bit_distance(sum);
+    case MEASURE_CHANGE:
+        return compare_relative_change(sum);
+    default:
+        return 1 - compare_unchanged(sum);
+    }
+}
+
+static double largest(const struct delta_view *view)
+{
+    double most = 0;
+    for (int i = 0; i < view->rows * view->columns; i++)
+        if (view->cells[i].tensors)
+            most = MAX(most, measure_of(&view->cells[i].sum, view->measure));
+    return most;
+}
+
+/* Blank is nothing at all; the faintest shade is something. */
+static const char *shade_of(double value, double most)
+{
+    static const char *const blocks[SHADES] = {"·", "░", "▒", "▓", "█"};
+    static const char *const plain[SHADES] = {".", "-", "+", "x", "#"};
+    int level =
+        value <= 0 || most <= 0 ? 0 : 1 + MIN((int)(value / most * (SHADES - 1)), SHADES - 2);
+    return (text_utf8() ? blocks : plain)[level];
+}
+
+static int cell_width(const struct delta_view *view, int room)
+{
+    return MAX(MIN(room / MAX(view->columns, 1), (int)CELL_MOST), 1);
+}
+
+static void keep_in_sight(struct delta_view *view, int rows, int columns)
+{
+    view->top = MIN(view->top, view->row);
+    view->top = MAX(view->top, view->row - rows + 1);
+    view->left = MIN(view->left, view->column);
+    view->left = MAX(view->left, view->column - columns + 1);
+}
+
+/* The numbers of the layers above their columns; of narrow ones every fifth. */
+static void draw_layers(struct app *app, int line, int columns, int width)
+{
+    const struct delta_view *view = &app->delta;
+    canvas_fill(&app->canvas, line, 0, app->canvas.columns, ROLE_HEAD);
+    canvas_put(&app->canvas, line, 3, NAME_WIDTH, ROLE_HEAD, "MODULE by LAYER");
+    for (int i = 0; i < columns && view->left + i < view->columns; i++) {
+        int layer = view->layers[view->left + i];
+        int at = 3 + NAME_WIDTH + i * width;
+        if (layer == NO_LAYER && width > 3)
+            canvas_put(&app->canvas, line, at, width, ROLE_HEAD, "out");
+        else if (layer != NO_LAYER && (width > 2 || layer % 5 == 0))
+            canvas_printf(&app->canvas, line, at, app->canvas.columns - at, ROLE_HEAD, "%d", layer);
+    }
+}
+
+static void draw_map_row(struct app *app, int line, int row, int columns, int width, double most)
+{
+    const struct delta_view *view = &app->delta;
+    bool selected = row == view->row;
+    AUTO_BUF struct buf name = {0};
+    text_fit(&name, view->modules[row], NAME_WIDTH - 1);
+    canvas_printf(&app->canvas, line, 0, NAME_WIDTH + 3, selected ? ROLE_MARK : ROLE_TEXT, " %c %s",
+                  selected ? '>' : ' ', name.data);
+    for (int i = 0; i < columns && view->left + i < view->columns; i++) {
+        const struct delta_cell *cell = cell_at(view, row, view->left + i);
+        int at = 3 + NAME_WIDTH + i * width;
+        bool here = selected && view->left + i == view->column;
+        const char *shade =
+            cell->tensors ? shade_of(measure_of(&cell->sum, view->measure), most) : " ";
+        for (int k = 0; k < width; k++)
+            canvas_put(&app->canvas, line, at + k, 1, here ? ROLE_CURSOR : ROLE_TEXT, shade);
+    }
+}
+
+/* A bar for each bit, the most significant first: sign, exponent, mantissa apart. */
+static void draw_bits(struct app *app, int line, const struct comparison *sum, enum dtype dtype)
+{
+    static const char *const bars[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    static const char *const digits[] = {" ", "1", "2", "3", "4", "5", "6", "7", "8"};
+    int exponent = dtype == DTYPE_F16 ? 5 : 8, bits = 8 * (int)dtype_width(dtype);
+    AUTO_BUF struct buf text = {0};
+    buf_str(&text, "flips  sign [");
+    for (int bit = bits - 1; bit >= 0; bit--) {
+        double share = (double)sum->flips[bit] / (double)MAX(sum->elements, 1u);
+        int level = share <= 0 ? 0 : 1 + MIN((int)(share * 2 * 8), 7); /* a half is by chance */
+        if (bit == bits - 2)
+            buf_str(&text, "]  exponent [");
+        if (bit == bits - 2 - exponent)
+            buf_str(&text, "]  mantissa [");
+        buf_str(&text, (text_utf8() ? bars : digits)[level]);
+    }
+    buf_str(&text, "]  full: half of them");
+    canvas_put(&app->canvas, line, 3, app->canvas.columns - 4, ROLE_TEXT, text.data);
+}
+
+static void draw_cursor(struct app *app, int line)
+{
+    const struct delta_view *view = &app->delta;
+    const struct delta_cell *cell = cell_at(view, view->row, view->column);
+    if (!cell->tensors) {
+        canvas_put(&app->canvas, line, 3, 40, ROLE_DIM, "this layer has no such module");
+        return;
+    }
+    const struct delta_tensor *t = cell->tensor;
+    AUTO_BUF struct buf name = {0};
+    text_escape(&name, t->name, t->name_len);
+    int at = canvas_printf(&app->canvas, line, 3, app->canvas.columns - 4, ROLE_TITLE, "%s%s  %s",
+                           name.len ? name.data : "", cell->tensors > 1 ? " and others" : "",
+                           dtype_name(t->dtype));
+    if (t->untouched && t->untouched < t->rows)
+        canvas_printf(&app->canvas, line, at, app->canvas.columns - at - 1, ROLE_TEXT,
+                      "  %llu of %llu rows untouched", (unsigned long long)t->untouched,
+                      (unsigned long long)t->rows);
+    canvas_printf(&app->canvas, line + 1, 3, app->canvas.columns - 4, ROLE_TEXT,
+                  "%.2f%% unchanged  differs %.2f/16 bits  change %.2e  cosine %.5f",
+                  compare_unchanged(&cell->sum) * 100, compare_bit_distance(&cell->sum),
+                  compare_relative_change(&cell->sum), compare_cosine(&cell->sum));
+    draw_bits(app, line + 2, &cell->sum, t->dtype);
+}
+
+static void draw_legend(struct app *app, int line, double most)
+{
+    static const char *const names[MEASURES] = {"changed", "bits that differ", "relative change"};
+    const struct delta_view *view = &app->delta;
+    char range[48];
+    if (view->measure == MEASURE_CHANGED)
+        snprintf(range, sizeof range, "0 to %.1f%%", most * 100);
+    else if (view->measure == MEASURE_BITS)
+        snprintf(range, sizeof range, "0 to %.2f of 16", most);
+    else
+        snprintf(range, sizeof range, "0 to %.1e", most);
+    canvas_printf(&app->canvas, line, 3, app->canvas.columns - 4, ROLE_DIM,
+                  "%s: %s  %s  (m: next measure)", names[view->measure], range,
+                  text_utf8() ? "· none ░ ▒ ▓ █ most" : ". none - + x # most");
+}
+
+static void draw_map(struct app *app, int top, int height)
+{
+    struct delta_view *view = &app->delta;
+    AUTO_FREE char *model = text_safe(view->library->models[view->model].name);
+    AUTO_FREE char *base = text_safe(view->library->models[view->base].name);
+    int room = app->canvas.columns - NAME_WIDTH - 4, width = cell_width(view, room);
+    int rows = height - BELOW - 2, columns = room / width;
+    double most = largest(view);
+    canvas_printf(&app->canvas, top, 1, app->canvas.columns - 1, ROLE_TITLE,
+                  "%s against %s: %.1f%% unchanged, differs %.2f/16 bits", model, base,
+                  compare_unchanged(&view->report->total) * 100,
+                  compare_bit_distance(&view->report->total));
+    keep_in_sight(view, rows, columns);
+    draw_layers(app, top + 1, columns, width);
+    for (int i = 0; i < rows && view->top + i < view->rows; i++)
+        draw_map_row(app, top + 2 + i, view->top + i, columns, width, most);
+    draw_legend(app, top + height - BELOW, most);
+    draw_cursor(app, top + height - BELOW + 1);
+}
+
+void delta_draw(struct app *app, int top, int height)
+{
+    if (app->delta.waiting)
+        canvas_put(&app->canvas, top + 2, 3, app->canvas.columns - 4, ROLE_DIM,
+                   "reading both models …");
+    else if (app->delta.report)
+        draw_map(app, top, height);
+    else
+        canvas_put(&app->canvas, top + 2, 3, app->canvas.columns - 4, ROLE_DIM,
+                   "d on a model compares it with its parent; d on two marked ones, these");
+}
+
+/* ---- actions ---- */
+
+static void move(struct delta_view *view, int rows, int columns)
+{
+    view->row = MAX(MIN(view->row + rows, view->rows - 1), 0);
+    view->column = MAX(MIN(view->column + columns, view->columns - 1), 0);
+}
+
+bool delta_action(struct app *app, enum action action)
+{
+    struct delta_view *view = &app->delta;
+    switch (action) {
+    case ACT_DOWN:
+        move(view, 1, 0);
+        return true;
+    case ACT_UP:
+        move(view, -1, 0);
+        return true;
+    case ACT_RIGHT:
+        move(view, 0, 1);
+        return true;
+    case ACT_LEFT:
+        move(view, 0, -1);
+        return true;
+    case ACT_TOP:
+        move(view, -view->rows, -view->columns);
+        return true;
+    case ACT_BOTTOM:
+        move(view, view->rows, view->columns);
+        return true;
+    case ACT_PAGE_DOWN:
+    case ACT_HALF_DOWN:
+        move(view, 10, 0);
+        return true;
+    case ACT_PAGE_UP:
+    case ACT_HALF_UP:
+        move(view, -10, 0);
+        return true;
+    case ACT_MEASURE:
+        view->measure = (enum delta_measure)((view->measure + 1) % MEASURES);
+        return true;
+    case ACT_BASE:
+        next_base(app);
+        return true;
+    default:
+        return false;
+    }
+}
