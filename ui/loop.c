@@ -70,8 +70,8 @@ static void run(struct app *app, const sigset_t *during)
         struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
                                {.fd = session_fd(app->session), .events = POLLIN}};
         const struct timespec quarter = {.tv_nsec = 250000000};
-        bool moving =
-            app->scanning || session_busy(app->session) || app->plan_waiting || app->delta.waiting;
+        bool moving = app->scanning || session_busy(app->session) || app->plan_waiting ||
+                      app->delta.waiting || app->duplicates.waiting;
         int n = ppoll(fds, COUNT_OF(fds), moving ? &quarter : NULL, during);
         if (n < 0 && errno != EINTR)
             break;
@@ -174,7 +174,8 @@ static void end_list(struct path_list *list)
 static int explore(struct arguments *arguments)
 {
     sigset_t during;
-    struct app app = {.sort = VIEW_FREES, .details = true, .scanning = true};
+    struct app app = {
+        .sort = VIEW_FREES, .details = true, .scanning = true, .duplicates = {.open = -1}};
     struct path_list scope = {0};
     struct doctor_report places = {0};
     struct err err = {0};

@@ -52,6 +52,7 @@ enum statement {
     PROFILE_FIND,
     SHARED_BYTES,
     EACH_TENSOR,
+    REPEATED_TENSORS,
     KEY_PUT,
     KEY_FIND,
     RELATIONS_PUT,
@@ -163,6 +164,10 @@ static const char *const statements[STATEMENT_COUNT] = {
         " total(bytes) FROM tensors t JOIN model_files m ON m.file = t.file WHERE m.model = ?1",
     [EACH_TENSOR] = "SELECT m.model, t.id, t.bytes FROM model_files m JOIN tensors t"
                     " ON t.file = m.file WHERE t.bytes >= ?1 AND t.id IS NOT NULL",
+    [REPEATED_TENSORS] =
+        "SELECT name, dtype, shape, offset, bytes, id, file FROM tensors WHERE bytes >= ?1"
+        " AND id IN (SELECT id FROM tensors WHERE bytes >= ?1 AND id IS NOT NULL GROUP BY id"
+        " HAVING count(*) > 1) ORDER BY id, file, idx",
     [KEY_PUT] = "INSERT OR REPLACE INTO keys VALUES(?1, ?2)",
     [KEY_FIND] = "SELECT value FROM keys WHERE name = ?1",
     [RELATIONS_PUT] = "INSERT OR REPLACE INTO relations VALUES(?1, ?2, ?3)",
@@ -943,13 +948,13 @@ int catalog_unsketched(struct catalog *catalog, struct catalog_rows *ret, struct
     return list_rows(catalog, FILES_UNSKETCHED, ret, err);
 }
 
-static void read_tensor(struct layout *layout, sqlite3_stmt *st, struct tensor *t)
+static void read_tensor(struct arena *arena, sqlite3_stmt *st, struct tensor *t)
 {
     size_t shape_bytes = (size_t)sqlite3_column_bytes(st, 2);
-    uint64_t *shape = arena_alloc(&layout->arena, shape_bytes);
+    uint64_t *shape = arena_alloc(arena, shape_bytes);
     if (shape_bytes)
         memcpy(shape, sqlite3_column_blob(st, 2), shape_bytes);
-    t->name = column_name(&layout->arena, st, 0);
+    t->name = column_name(arena, st, 0);
     t->name_len = (uint32_t)sqlite3_column_bytes(st, 0);
     t->dtype = (enum dtype)bounded(st, 1, DTYPE_COUNT - 1);
     t->shape = shape;
@@ -980,7 +985,7 @@ int catalog_tensors(struct catalog *catalog, int64_t row, struct catalog_tensors
         sqlite3_bind_int64(st, 1, row);
     size_t id_count = 0, id_cap = 0;
     while ((r = step(catalog, st, err)) > 0) {
-        read_tensor(layout, st, ARRAY_ADD(layout->tensors, layout->count, layout->cap));
+        read_tensor(&layout->arena, st, ARRAY_ADD(layout->tensors, layout->count, layout->cap));
         column_bytes(st, 5, ARRAY_ADD(ret->ids, id_count, id_cap), sizeof *ret->ids);
     }
     if (r < 0)
@@ -1081,6 +1086,29 @@ int catalog_each_tensor(struct catalog *catalog,
         struct hash128 id;
         column_bytes(st, 1, &id, sizeof id);
         found(context, sqlite3_column_int64(st, 0), &id, (uint64_t)sqlite3_column_int64(st, 2));
+    }
+    return r;
+}
+
+int catalog_repeated_tensors(struct catalog *catalog, uint64_t least, struct arena *arena,
+                             int (*found)(void *context, int64_t row, const struct tensor *tensor,
+                                          const struct hash128 *id, struct err *err),
+                             void *context, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, REPEATED_TENSORS);
+    int r;
+    if (st)
+        sqlite3_bind_int64(st, 1, (int64_t)least);
+    while ((r = step(catalog, st, err)) > 0) {
+        struct tensor tensor = {0};
+        struct hash128 id;
+        read_tensor(arena, st, &tensor);
+        column_bytes(st, 5, &id, sizeof id);
+        r = found(context, sqlite3_column_int64(st, 6), &tensor, &id, err);
+        if (r < 0) {
+            sqlite3_reset(st);
+            return r;
+        }
     }
     return r;
 }

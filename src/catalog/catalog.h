@@ -182,6 +182,16 @@ int catalog_each_tensor(struct catalog *catalog,
                                       uint64_t bytes),
                         void *context, struct err *err);
 
+/*
+ * Calls found for each tensor of at least so many bytes whose content id stands more than once, in
+ * the order of their ids, and then of their places; texts and shapes go into the arena. A result
+ * other than 0 ends it and is returned.
+ */
+int catalog_repeated_tensors(struct catalog *catalog, uint64_t least, struct arena *arena,
+                             int (*found)(void *context, int64_t row, const struct tensor *tensor,
+                                          const struct hash128 *id, struct err *err),
+                             void *context, struct err *err);
+
 /* By what something of this name was made. ERR_NOTFOUND. */
 int catalog_put_key(struct catalog *catalog, const char *name, const struct hash128 *key,
                     struct err *err);

@@ -26,6 +26,8 @@ const struct command cli_commands[] = {
      cli_show, false},
     {"tree", "", "families: who descends from whom, and how that is known", 0, 0, 0, cli_tree,
      false},
+    {"duplicates", "[--files]", "what is stored more than once, and what that wastes", OPT_FILES, 0,
+     0, cli_duplicates, false},
     {"delta", "MODEL [BASE]", "what differs between a model and its base, layer by layer", 0, 1, 2,
      cli_delta, false},
     {"plan", "MODEL... | --all", "what compress would do, and give",
@@ -97,6 +99,7 @@ static const struct option long_options[] = {
     {"clear", no_argument, NULL, LONG_OPT + 15},
     {"family", no_argument, NULL, LONG_OPT + 16},
     {"exact", no_argument, NULL, LONG_OPT + 17},
+    {"files", no_argument, NULL, LONG_OPT + 18},
     {NULL, 0, NULL, 0},
 };
 

@@ -36,6 +36,7 @@ enum {
     OPT_CLEAR = 1 << 15,
     OPT_FAMILY = 1 << 16,
     OPT_EXACT = 1 << 17,
+    OPT_FILES = 1 << 18,
 };
 
 struct cli {
@@ -104,6 +105,7 @@ int cli_list(struct cli *cli);
 int cli_show(struct cli *cli);
 int cli_tree(struct cli *cli);
 int cli_delta(struct cli *cli);
+int cli_duplicates(struct cli *cli);
 int cli_plan(struct cli *cli);
 int cli_compress(struct cli *cli);
 int cli_decompress(struct cli *cli);

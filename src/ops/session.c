@@ -22,6 +22,7 @@ struct entry {
     struct plan *plan;
     struct delete_plan *deletion;
     struct delta_report *delta;
+    struct duplicates *duplicates;
     struct queue_job queued; /* its id: the place on the queue */
     struct path_list paths;
     int *models;
@@ -56,6 +57,13 @@ static void free_delta(struct delta_report *delta)
     free(delta);
 }
 
+static void free_duplicates(struct duplicates *duplicates)
+{
+    if (duplicates)
+        duplicates_release(duplicates);
+    free(duplicates);
+}
+
 void event_free(struct event *event)
 {
     if (!event)
@@ -64,6 +72,7 @@ void event_free(struct event *event)
     plan_free(event->plan);
     delete_plan_free(event->deletion);
     free_delta(event->delta);
+    free_duplicates(event->duplicates);
     free(event);
 }
 
@@ -83,6 +92,7 @@ static void entry_free(struct entry *entry)
     plan_free(entry->plan);
     delete_plan_free(entry->deletion);
     free_delta(entry->delta);
+    free_duplicates(entry->duplicates);
     queue_job_release(&entry->queued);
     path_list_release(&entry->paths);
     done_report_release(&entry->report);
@@ -176,6 +186,9 @@ static int work_one(struct entry *entry, struct ops *ops, struct progress *progr
         entry->delta = mem_zalloc(sizeof *entry->delta);
         return ops_delta(ops, entry->library, entry->models[0], entry->models[1], progress,
                          entry->delta, &entry->err);
+    case JOB_DUPLICATES:
+        entry->duplicates = mem_zalloc(sizeof *entry->duplicates);
+        return ops_duplicates(ops, entry->library, progress, entry->duplicates, &entry->err);
     case JOB_DELETE:
         r = ops_delete(ops, entry->library, entry->deletion, progress, &entry->report, &entry->err);
         break;
@@ -321,6 +334,11 @@ void session_plan(struct session *session, struct library *library,
     entry->request = *request;
     take_models(entry, request->models, request->count);
     start(session, entry);
+}
+
+void session_duplicates(struct session *session, struct library *library)
+{
+    start(session, add(session, JOB_DUPLICATES, mem_strdup("duplicates"), library));
 }
 
 void session_delta(struct session *session, struct library *library, int model, int base)
@@ -500,6 +518,23 @@ static void write_log(struct entry *entry)
         add_line(log, entry->err.text);
 }
 
+/* What tells the answer of a job that was a question; of others EVENT_JOB. */
+static enum event_kind answer_of(enum job_kind kind)
+{
+    switch (kind) {
+    case JOB_PLAN:
+        return EVENT_PLAN;
+    case JOB_DELETE_PLAN:
+        return EVENT_DELETE;
+    case JOB_DELTA:
+        return EVENT_DELTA;
+    case JOB_DUPLICATES:
+        return EVENT_DUPLICATES;
+    default:
+        return EVENT_JOB;
+    }
+}
+
 /* A job's thread has ended: its fields are the main thread's again. */
 static struct event *end_job(struct session *session, struct entry *entry)
 {
@@ -517,12 +552,10 @@ static struct event *end_job(struct session *session, struct entry *entry)
     event->err = entry->err;
     if (!entry->err.code && verify_report_open(&entry->verify))
         err_set(&event->err, ERR_DAMAGED, "damage was found: 5 and Enter show what it touches");
-    bool plan = entry->shown.kind == JOB_PLAN || entry->shown.kind == JOB_DELETE_PLAN ||
-                entry->shown.kind == JOB_DELTA;
-    if (plan) {
-        event->kind = entry->shown.kind == JOB_PLAN    ? EVENT_PLAN
-                      : entry->shown.kind == JOB_DELTA ? EVENT_DELTA
-                                                       : EVENT_DELETE;
+    enum event_kind answer = answer_of(entry->shown.kind);
+    if (answer != EVENT_JOB) {
+        event->kind = answer;
+        event->duplicates = TAKE_PTR(entry->duplicates);
         event->delta = TAKE_PTR(entry->delta);
         event->model = entry->count ? entry->models[0] : NO_MODEL;
         event->base = entry->count > 1 ? entry->models[1] : NO_MODEL;
@@ -530,7 +563,7 @@ static struct event *end_job(struct session *session, struct entry *entry)
         event->plan = TAKE_PTR(entry->plan);
         event->deletion = TAKE_PTR(entry->deletion);
     }
-    if (plan || (entry->shown.kind == JOB_SCAN && !entry->shown.log.len)) {
+    if (answer != EVENT_JOB || (entry->shown.kind == JOB_SCAN && !entry->shown.log.len)) {
         for (size_t i = 0; i < session->job_count; i++) /* nothing worth keeping */
             if (session->jobs[i] == entry)
                 memmove(&session->jobs[i], &session->jobs[i + 1],

@@ -9,15 +9,17 @@
 
 #include "ops/delete.h"
 #include "ops/delta.h"
+#include "ops/duplicates.h"
 
 struct session;
 
 enum event_kind {
-    EVENT_LIBRARY, /* a new snapshot */
-    EVENT_PLAN,    /* a plan that was asked for, or why there is none */
-    EVENT_DELETE,  /* the same for a plan of a deletion */
-    EVENT_DELTA,   /* the same for a comparison */
-    EVENT_JOB,     /* a job changed its state */
+    EVENT_LIBRARY,    /* a new snapshot */
+    EVENT_PLAN,       /* a plan that was asked for, or why there is none */
+    EVENT_DELETE,     /* the same for a plan of a deletion */
+    EVENT_DELTA,      /* the same for a comparison */
+    EVENT_DUPLICATES, /* and for a search for duplicates */
+    EVENT_JOB,        /* a job changed its state */
 };
 
 /* Owned by who took it: event_free, after taking what it wants to keep. */
@@ -26,7 +28,8 @@ struct event {
     struct library *library; /* LIBRARY, PLAN: a reference of its own */
     struct plan *plan;
     struct delete_plan *deletion;
-    struct delta_report *delta; /* allocated; of the models */
+    struct duplicates *duplicates; /* allocated */
+    struct delta_report *delta;    /* allocated; of the models */
     int model, base;
     bool keep;
     struct err err; /* code 0: all went well */
@@ -38,6 +41,7 @@ enum job_kind {
     JOB_PLAN,
     JOB_DELETE_PLAN,
     JOB_DELTA,
+    JOB_DUPLICATES,
     JOB_COMPRESS,
     JOB_DECOMPRESS,
     JOB_DELETE,
@@ -75,6 +79,8 @@ int session_library(struct session *session, struct library **ret, struct err *e
 void session_scan(struct session *session, const char *const *paths);
 void session_plan(struct session *session, struct library *library,
                   const struct plan_request *request);
+/* Looks for duplicates: EVENT_DUPLICATES. */
+void session_duplicates(struct session *session, struct library *library);
 /* Compares two models: EVENT_DELTA. */
 void session_delta(struct session *session, struct library *library, int model, int base);
 /* Takes over the plan. */

@@ -28,8 +28,8 @@ static void settle(struct explorer *e)
         (void)poll(&wait, 1, 100);
         for (struct event *event; (event = session_next(e->app.session));)
             app_event(&e->app, event);
-        busy = e->app.plan_waiting || e->app.delta.waiting || session_busy(e->app.session) ||
-               e->app.scanning;
+        busy = e->app.plan_waiting || e->app.delta.waiting || e->app.duplicates.waiting ||
+               session_busy(e->app.session) || e->app.scanning;
     }
     app_draw(&e->app);
 }
@@ -54,7 +54,11 @@ static void setup(struct explorer *e, int rows, int columns, bool models)
     e->roots[0] = e->hub;
     e->options = (struct ops_options){
         .catalog = e->catalog, .store = e->store, .threads = 2, .scope = e->roots};
-    e->app = (struct app){.sort = VIEW_NAME, .details = true, .scanning = true, .hub = e->hub};
+    e->app = (struct app){.sort = VIEW_NAME,
+                          .details = true,
+                          .scanning = true,
+                          .hub = e->hub,
+                          .duplicates = {.open = -1}};
     e->app.session = session_new(&e->options);
     canvas_resize(&e->app.canvas, rows, columns);
     session_scan(e->app.session, e->roots);
@@ -107,7 +111,7 @@ static void models__opened__show_rows_tabs_and_keys(void **state)
     struct explorer e;
     setup(&e, 24, 80, true);
     assert_shows(&e, " tare  2 models");
-    assert_shows(&e, "[1 Models] 2 Families  4 Delta  5 Jobs");
+    assert_shows(&e, "[1 Models] 2 Families  3 Duplicates  4 Delta  5 Jobs");
     assert_shows(&e, "   NAME");
     assert_shows(&e, " > acme/base");
     assert_shows(&e, "   acme/l31-sql-ft");
@@ -181,7 +185,7 @@ static void families__opened__show_trees_and_how_they_are_known(void **state)
     (void)state;
     struct explorer e;
     setup_family(&e, 24, 80);
-    assert_shows(&e, " 1 Models [2 Families] 4 Delta  5 Jobs");
+    assert_shows(&e, " 1 Models [2 Families] 3 Duplicates  4 Delta  5 Jobs");
     assert_shows(&e, " acme/base");
     assert_shows(&e, "└─ liar");
     assert_shows(&e, "bits !card");
@@ -258,6 +262,32 @@ static void delta__d_on_a_fine_tune__shows_what_differs_by_layer(void **state)
     press(&e, "ad");
     settle(&e);
     assert_shows(&e, "acme/l31-sql-ft against acme/base: ");
+    teardown(&e);
+}
+
+static void duplicates__equal_tensors_and_files__are_listed_with_their_places(void **state)
+{
+    (void)state;
+    struct explorer e;
+    setup(&e, 24, 100, true);
+    AUTO_BUF struct buf same = test_model(60000, 1, 0);
+    free(test_hub_model(e.hub, "acme--copy", &same, NULL));
+    session_scan(e.app.session, e.roots);
+    settle(&e);
+    press(&e, "3");
+    settle(&e);
+    assert_shows(&e, "[3 Duplicates]");
+    assert_shows(&e, "WASTED COPIES   EACH");
+    assert_shows(&e, " 2 ");
+    assert_shows(&e, "the files are equal");
+    press(&e, "\n");
+    assert_shows(&e, "acme/copy");
+    press(&e, "f");
+    assert_shows(&e, "in all; tensors");
+    press(&e, "f");
+    assert_shows(&e, "in all; files");
+    press(&e, "\nj\n");
+    assert_shows(&e, "[1 Models]");
     teardown(&e);
 }
 
@@ -447,6 +477,7 @@ int main(void)
         cmocka_unit_test(families__collapsed__stand_for_all_below),
         cmocka_unit_test(families__enter_on_a_model__shows_it_in_the_list_and_back),
         cmocka_unit_test(delta__d_on_a_fine_tune__shows_what_differs_by_layer),
+        cmocka_unit_test(duplicates__equal_tensors_and_files__are_listed_with_their_places),
         cmocka_unit_test(plan__enter_and_escape__cancel),
         cmocka_unit_test(plan__y__compresses_and_x_brings_back),
         cmocka_unit_test(delete__capital_y_alone__deletes),

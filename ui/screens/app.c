@@ -33,6 +33,7 @@ void app_rebuild(struct app *app)
 {
     models_rebuild(app);
     families_rebuild(app);
+    duplicates_rebuild(app);
 }
 
 /* "99% full, 61G left" of the file system that most of the collection is on. */
@@ -86,7 +87,8 @@ static void describe_scan(const struct app *app, struct buf *out)
     }
 }
 
-static const char *const tab_names[TAB_COUNT] = {"1 Models", "2 Families", "4 Delta", "5 Jobs"};
+static const char *const tab_names[TAB_COUNT] = {"1 Models", "2 Families", "3 Duplicates",
+                                                 "4 Delta", "5 Jobs"};
 
 /* The tab whose name stands at a column of the tab line, or the one that is open. */
 static enum tab tab_at(const struct app *app, int column)
@@ -131,6 +133,8 @@ static void draw_footer(struct app *app)
             *p = (char)(*p >= 'a' ? *p - 32 : *p);
         buf_printf(&right, "sorted by %s%s ", name, app->reverse ? " (reversed)" : "");
     }
+    if (app->tab == TAB_DUPLICATES)
+        duplicates_footer(app, &left, &right);
     int room = c->columns - 2 - (right.len && !app->message ? text_width(right.data) : 0);
     if (app->message)
         canvas_put(c, c->rows - 2, 1, room, app->message_bad ? ROLE_BAD : ROLE_GOOD, app->message);
@@ -168,6 +172,8 @@ void app_draw(struct app *app)
         jobs_draw(app, 2, c->rows - 4);
     else if (app->tab == TAB_FAMILIES)
         families_draw(app, 2, c->rows - 4);
+    else if (app->tab == TAB_DUPLICATES)
+        duplicates_draw(app, 2, c->rows - 4);
     else if (app->tab == TAB_DELTA)
         delta_draw(app, 2, c->rows - 4);
     else
@@ -217,9 +223,16 @@ static bool move_list(struct list *list, enum action action)
 
 static struct list *list_of(struct app *app)
 {
-    return app->tab == TAB_JOBS       ? &app->jobs
-           : app->tab == TAB_FAMILIES ? &app->families
-                                      : &app->models;
+    switch (app->tab) {
+    case TAB_JOBS:
+        return &app->jobs;
+    case TAB_FAMILIES:
+        return &app->families;
+    case TAB_DUPLICATES:
+        return &app->duplicates.list;
+    default:
+        return &app->models;
+    }
 }
 
 /* The other tab of models shows the same one. */
@@ -230,6 +243,8 @@ static void open_tab(struct app *app, enum tab tab)
         families_rebuild(app);
     else if (tab == TAB_MODELS)
         models_rebuild(app);
+    else if (tab == TAB_DUPLICATES)
+        duplicates_open(app);
 }
 
 static bool act_in_tab(struct app *app, enum action action)
@@ -237,6 +252,8 @@ static bool act_in_tab(struct app *app, enum action action)
     switch (app->tab) {
     case TAB_JOBS:
         return jobs_action(app, action);
+    case TAB_DUPLICATES:
+        return duplicates_action(app, action);
     case TAB_DELTA:
         return delta_action(app, action);
     case TAB_FAMILIES:
@@ -256,6 +273,9 @@ static void act(struct app *app, enum action action)
         break;
     case ACT_FAMILIES:
         open_tab(app, TAB_FAMILIES);
+        break;
+    case ACT_DUPLICATES:
+        open_tab(app, TAB_DUPLICATES);
         break;
     case ACT_DELTA_TAB:
         open_tab(app, TAB_DELTA);
@@ -331,6 +351,11 @@ void app_event(struct app *app, struct event *event)
         app->library = event->library;
         event->library = NULL;
         app_rebuild(app);
+        if (app->tab == TAB_DUPLICATES)
+            duplicates_open(app);
+        break;
+    case EVENT_DUPLICATES:
+        duplicates_take(app, event);
         break;
     case EVENT_DELTA:
         delta_take(app, event);
@@ -362,6 +387,7 @@ void app_release(struct app *app)
     path_list_release(&app->open_runs);
     path_list_release(&app->closed);
     delta_forget(app);
+    duplicates_forget(app);
     tree_release(&app->tree);
     free(app->tree_lines);
     path_list_release(&app->interrupted);

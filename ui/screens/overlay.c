@@ -21,6 +21,7 @@ const struct binding bindings[] = {
      "d",
      "delta",
      "two marked models, or one with its parent: what differs"},
+    {ACT_KIND, IN_DUPLICATES, {'f'}, "f", "kind", "tensors, files, across sources or folders"},
     {ACT_MEASURE, IN_DELTA, {'m'}, "m", "measure", "changed, bits that differ, relative change"},
     {ACT_BASE, IN_DELTA, {'b'}, "b", "base", "compare with the next one above"},
     {ACT_LEFT, IN_DELTA, {'h', KEY_LEFT_}, "h", NULL, "the layer before"},
@@ -28,7 +29,12 @@ const struct binding bindings[] = {
     {ACT_BACK, IN_DELTA, {KEY_ESCAPE}, "Esc", NULL, "back to the models"},
     {ACT_CANCEL_JOB, IN_JOBS, {'x'}, "x", "cancel", "stop after the file in flight"},
     {ACT_MARK, IN_LISTS, {' '}, "space", "mark", "mark and move on"},
-    {ACT_FILTER, IN_LISTS, {'/'}, "/", "filter", "show only what matches (Esc clears)"},
+    {ACT_FILTER,
+     IN_LISTS | IN_DUPLICATES,
+     {'/'},
+     "/",
+     "filter",
+     "show only what matches (Esc clears)"},
     {ACT_SORT, IN_LISTS, {'s'}, "s", "sort", "sort by another column; the same again reverses"},
     {ACT_OPEN,
      IN_ROWS,
@@ -77,6 +83,7 @@ const struct binding bindings[] = {
     {ACT_RESCAN, IN_TABS, {'r'}, "r", NULL, "scan again"},
     {ACT_MODELS, IN_TABS, {'1'}, "1", NULL, "the Models tab"},
     {ACT_FAMILIES, IN_TABS, {'2'}, "2", NULL, "the Families tab"},
+    {ACT_DUPLICATES, IN_TABS, {'3'}, "3", NULL, "the Duplicates tab"},
     {ACT_DELTA_TAB, IN_TABS, {'4'}, "4", NULL, "the Delta tab"},
     {ACT_JOBS, IN_TABS, {'5'}, "5", NULL, "the Jobs tab"},
     {ACT_NEXT_TAB, IN_TABS, {KEY_TAB_}, "Tab", NULL, "the next tab"},
@@ -93,7 +100,8 @@ const size_t binding_count = COUNT_OF(bindings);
 
 unsigned overlay_place(enum tab tab)
 {
-    static const unsigned places[TAB_COUNT] = {IN_MODELS, IN_FAMILIES, IN_DELTA, IN_JOBS};
+    static const unsigned places[TAB_COUNT] = {IN_MODELS, IN_FAMILIES, IN_DUPLICATES, IN_DELTA,
+                                               IN_JOBS};
     return places[tab];
 }
 
@@ -185,6 +193,12 @@ static void help_text(const struct app *app, struct buf *out)
                      "not here  named as a parent, and in none of the places that were scanned\n"
                      "+         collapsed: Enter opens it, and c means all of it\n"
                      "!card     it claims a parent that the bits deny\n");
+    if (app->tab == TAB_DUPLICATES)
+        buf_str(out,
+                " \n"
+                "WASTED    what would be free if each content were kept once; a file that\n"
+                "          several names or models share counts once\n"
+                "COPIES    how often it is on disk; Enter shows where, and again jumps there\n");
     if (app->tab == TAB_DELTA)
         buf_str(out, " \n"
                      "Rows are modules, columns layers; what stands outside of all layers comes\n"

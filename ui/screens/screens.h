@@ -7,6 +7,7 @@
 #define TARE_UI_SCREENS_SCREENS_H
 
 #include "ops/delta.h"
+#include "ops/duplicates.h"
 #include "ops/session.h"
 #include "ops/tree.h"
 #include "ops/view.h"
@@ -14,7 +15,7 @@
 #include "ui/kit/keymap.h"
 #include "ui/kit/list.h"
 
-enum tab { TAB_MODELS, TAB_FAMILIES, TAB_DELTA, TAB_JOBS, TAB_COUNT };
+enum tab { TAB_MODELS, TAB_FAMILIES, TAB_DUPLICATES, TAB_DELTA, TAB_JOBS, TAB_COUNT };
 
 enum { DETAILS_FROM = 120 /* columns */ };
 
@@ -38,8 +39,9 @@ enum {
     IN_DELETE = 16,
     IN_FAMILIES = 32,
     IN_DELTA = 64,
-    IN_LISTS = IN_MODELS | IN_FAMILIES, /* of models */
-    IN_ROWS = IN_LISTS | IN_JOBS,       /* one list */
+    IN_DUPLICATES = 128,
+    IN_LISTS = IN_MODELS | IN_FAMILIES,           /* of models */
+    IN_ROWS = IN_LISTS | IN_DUPLICATES | IN_JOBS, /* one list */
     IN_TABS = IN_ROWS | IN_DELTA,
 };
 
@@ -56,6 +58,8 @@ enum action {
     ACT_BACK,
     ACT_MODELS,
     ACT_FAMILIES,
+    ACT_DUPLICATES,
+    ACT_KIND,
     ACT_DELTA_TAB,
     ACT_DELTA,
     ACT_MEASURE,
@@ -100,6 +104,30 @@ struct row {
     int model;   /* a run: its first member */
     int members; /* 0: a model */
     bool inside; /* a member below its run */
+};
+
+enum duplicates_kind {
+    DUPLICATES_ALL,
+    DUPLICATES_TENSORS,
+    DUPLICATES_FILES,
+    DUPLICATES_ACROSS,
+    DUPLICATES_KINDS
+};
+
+/* A line of the Duplicates tab: a group, or a place of it. */
+struct duplicates_line {
+    size_t group;
+    int place; /* -1: the group itself */
+};
+
+struct duplicates_view {
+    bool waiting;
+    struct duplicates *found; /* NULL: not looked for yet */
+    struct library *library;  /* that it is of */
+    struct list list;
+    struct duplicates_line *lines;
+    long open; /* the group whose places are shown, -1 */
+    enum duplicates_kind kind;
 };
 
 /* A place of the heat map: one module of one layer. */
@@ -147,6 +175,7 @@ struct app {
     enum view_sort sort;
     bool reverse;
     struct buf filter;
+    struct duplicates_view duplicates;
     struct delta_view delta;
     /* Jobs */
     struct list jobs;
@@ -201,6 +230,15 @@ void families_select(struct app *app, const char *id);
 size_t families_chosen(const struct app *app, int *out);
 /* What is known of the selected model. */
 void families_footer(const struct app *app, struct buf *out);
+
+void duplicates_draw(struct app *app, int top, int height);
+bool duplicates_action(struct app *app, enum action action);
+void duplicates_rebuild(struct app *app);
+/* The tab was opened, or there is another library. */
+void duplicates_open(struct app *app);
+void duplicates_take(struct app *app, struct event *event);
+void duplicates_forget(struct app *app);
+void duplicates_footer(const struct app *app, struct buf *left, struct buf *right);
 
 void delta_draw(struct app *app, int top, int height);
 bool delta_action(struct app *app, enum action action);
