@@ -28,6 +28,8 @@ const struct command cli_commands[] = {
      false},
     {"duplicates", "[--files]", "what is stored more than once, and what that wastes", OPT_FILES, 0,
      0, cli_duplicates, false},
+    {"report", "[--by family|dtype|age|owner|root] [--format text|markdown|csv]",
+     "what eats the disk, summed", OPT_BY | OPT_FORMAT, 0, 0, cli_report, false},
     {"delta", "MODEL [BASE]", "what differs between a model and its base, layer by layer", 0, 1, 2,
      cli_delta, false},
     {"plan", "MODEL... | --all", "what compress would do, and give",
@@ -100,6 +102,8 @@ static const struct option long_options[] = {
     {"family", no_argument, NULL, LONG_OPT + 16},
     {"exact", no_argument, NULL, LONG_OPT + 17},
     {"files", no_argument, NULL, LONG_OPT + 18},
+    {"by", required_argument, NULL, LONG_OPT + 19},
+    {"format", required_argument, NULL, LONG_OPT + 20},
     {NULL, 0, NULL, 0},
 };
 
@@ -310,8 +314,9 @@ static int take_option(struct cli *cli, int c)
     const struct {
         int bit;
         const char **value;
-    } values[] = {{OPT_FORGET, &cli->forget}, {OPT_SORT, &cli->sort}, {OPT_FILTER, &cli->filter},
-                  {OPT_BASE, &cli->base},     {OPT_TO, &cli->to},     {OPT_CODEC, &cli->codec}};
+    } values[] = {{OPT_FORGET, &cli->forget}, {OPT_SORT, &cli->sort},    {OPT_FILTER, &cli->filter},
+                  {OPT_BASE, &cli->base},     {OPT_TO, &cli->to},        {OPT_CODEC, &cli->codec},
+                  {OPT_BY, &cli->by},         {OPT_FORMAT, &cli->format}};
     switch (c) {
     case 'j':
         cli->json = true;

@@ -37,6 +37,8 @@ enum {
     OPT_FAMILY = 1 << 16,
     OPT_EXACT = 1 << 17,
     OPT_FILES = 1 << 18,
+    OPT_BY = 1 << 19,
+    OPT_FORMAT = 1 << 20,
 };
 
 struct cli {
@@ -45,7 +47,7 @@ struct cli {
     const char *const *args; /* what follows the command, NULL-terminated */
     size_t arg_count;
     unsigned given; /* OPT_… */
-    const char *sort, *filter, *base, *to, *codec, *forget;
+    const char *sort, *filter, *base, *to, *codec, *forget, *by, *format;
     bool json, quiet, write;
 };
 
@@ -106,6 +108,7 @@ int cli_show(struct cli *cli);
 int cli_tree(struct cli *cli);
 int cli_delta(struct cli *cli);
 int cli_duplicates(struct cli *cli);
+int cli_report(struct cli *cli);
 int cli_plan(struct cli *cli);
 int cli_compress(struct cli *cli);
 int cli_decompress(struct cli *cli);

@@ -53,3 +53,16 @@ tare duplicates --json >"$dir/out"
 wasted=$(sed -n 's/.*"wasted":\([0-9]*\)}$/\1/p' "$dir/out")
 sum=$(grep -o '"wasted":[0-9]*,' "$dir/out" | tr -dc '0-9\n' | awk '{n += $1} END {print n + 0}')
 [ "$wasted" -eq "$sum" ] || fail "$wasted wasted, $sum in groups"
+
+# The sums of a report are those of the list.
+tare report --by family --format csv >"$dir/out"
+has '^family,models,size,disk,stored,frees$'
+has '^"demo/quill-1m",7,'
+size=$(awk -F, 'NR > 1 {n += $3} END {print n}' "$dir/out")
+tare report --by dtype --json >"$dir/out"
+has "\"total\":\{\"models\":9,\"size\":$size,"
+tare report --by owner --format markdown >"$dir/out"
+has '^\| together \| +9 \|'
+status=0
+tare report --by colour >"$dir/out" 2>&1 || status=$?
+[ "$status" -eq 2 ] || fail "--by colour: exit status $status"
