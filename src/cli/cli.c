@@ -56,7 +56,10 @@ const struct command cli_commands[] = {
      cli_bench, false},
     {"doctor", "", "versions, places, and what is missing on this machine", 0, 0, 0, cli_doctor,
      false},
-    {"help", "[COMMAND]", "this, or one command", 0, 0, 1, cli_help, true},
+    {"help", "[COMMAND | TOPIC]", "this, one command, or a page about something", 0, 0, 1, cli_help,
+     true},
+    {"completion", "bash|zsh|fish", "a script by which a shell completes tare's words", 0, 1, 1,
+     cli_completion, true},
     {"version", "", "the version", 0, 0, 0, cli_version, true},
 };
 const size_t cli_command_count = COUNT_OF(cli_commands);
@@ -106,6 +109,14 @@ static const struct option long_options[] = {
     {"format", required_argument, NULL, LONG_OPT + 20},
     {NULL, 0, NULL, 0},
 };
+
+void cli_each_option(const struct command *command, void (*found)(void *context, const char *name),
+                     void *context)
+{
+    for (const struct option *o = long_options; o->name; o++)
+        if (o->val < LONG_OPT || command->options & 1u << (o->val - LONG_OPT))
+            found(context, o->name);
+}
 
 static atomic_bool interrupted;
 

@@ -69,6 +69,10 @@ int cli_main(int argc, char **argv);
 /* Whether this word names a command. */
 bool cli_is_command(const char *word);
 
+/* Calls found for each long option that a command takes, its own and those of all. */
+void cli_each_option(const struct command *command, void (*found)(void *context, const char *name),
+                     void *context);
+
 /* Prints "tare: text" on standard error, escaped, and returns the exit status for the code. */
 int cli_fail(const struct err *err);
 /* Prints ops->notes, if any, on standard error and empties them. */
@@ -122,6 +126,7 @@ int cli_bench(struct cli *cli);
 int cli_doctor(struct cli *cli);
 int cli_help(struct cli *cli);
 int cli_version(struct cli *cli);
+int cli_completion(struct cli *cli);
 /* Everything that tare can do, shown on a throw-away copy of the samples, without a terminal. */
 int cli_demo(void);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tare doctor, tare bench, tare help, tare version */
+/* tare doctor, tare bench */
 #include "cli/cli.h"
 
 #include "base/text.h"
@@ -160,53 +160,5 @@ int cli_bench(struct cli *cli)
         return EXIT_DONE;
     }
     print_bench(&work.report);
-    return EXIT_DONE;
-}
-
-static void help_one(const struct command *command)
-{
-    printf("usage: tare %s %s\n\n%s\n", command->name, command->arguments, command->summary);
-}
-
-int cli_help(struct cli *cli)
-{
-    for (size_t i = 0; cli->arg_count && i < cli_command_count; i++) {
-        if (strcmp(cli_commands[i].name, cli->args[0]) == 0) {
-            help_one(&cli_commands[i]);
-            return EXIT_DONE;
-        }
-    }
-    if (cli->arg_count) {
-        struct err err;
-        err_set(&err, ERR_USAGE, "%s: no such command", cli->args[0]);
-        return cli_fail(&err);
-    }
-    printf("tare shows what a collection of models weighs, why, and gives the space back\n"
-           "without losing a bit.\n\n"
-           "usage: tare [PATH...]            explore the known caches, or only these folders\n"
-           "       tare -a PATH...           both\n"
-           "       tare --demo               explore a throw-away copy of the samples\n"
-           "       tare COMMAND [OPTIONS]\n\ncommands:\n");
-    for (size_t i = 0; i < cli_command_count; i++)
-        printf("  %-11s %s\n", cli_commands[i].name, cli_commands[i].summary);
-    printf("\noptions of every command:\n"
-           "  --json          print JSON\n"
-           "  --store DIR     use this store\n"
-           "  --catalog FILE  use this index (default $XDG_CACHE_HOME/tare/catalog.db)\n"
-           "  --threads N     work with N threads\n"
-           "  --quiet         no progress, no summaries\n"
-           "  --wait          wait for a store that another tare holds\n"
-           "  --readonly      change nothing but the index (the default under sudo; --write lifts "
-           "it)\n\n"
-           "MODEL is a name as list shows it, any unique ending of one, an id, or a path.\n"
-           "Exit status: 0 done; 1 something failed; 2 wrong usage; 3 no such model;\n"
-           "130 interrupted.\n");
-    return EXIT_DONE;
-}
-
-int cli_version(struct cli *cli)
-{
-    (void)cli;
-    printf("tare %s\n", PACKAGE_VERSION);
     return EXIT_DONE;
 }

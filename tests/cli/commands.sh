@@ -94,3 +94,17 @@ cmp "$dir/conf/only.safetensors" "$dir/m/demo/reed-1m/model.safetensors"
 
 # A terminal that cannot place text.
 status 1 env TERM=dumb "$TARE" --catalog "$dir/c.db"
+
+# Words for shells, and pages of help.
+for shell in bash zsh fish; do
+	"$TARE" completion $shell >"$dir/out"
+	for command in scan list tree duplicates delta report optimize verify; do
+		grep -w -- "$command" "$dir/out" >/dev/null || fail "$shell completes no $command"
+	done
+	grep -e '--include-base\|-l include-base' "$dir/out" >/dev/null || fail "$shell: no --include-base"
+done
+"$TARE" completion bash | bash -n || fail 'the bash completion is no bash'
+for topic in families deltas store safety; do
+	"$TARE" help $topic >"$dir/out"
+	[ "$(wc -l <"$dir/out")" -gt 8 ] || fail "no page on $topic"
+done
