@@ -44,10 +44,10 @@ static void add_families(struct work *work)
     AUTO_FREE bool *wanted = mem_zalloc(library->model_count + 1);
     size_t count = 0;
     for (size_t i = 0; i < work->count; i++)
-        wanted[library_root(library, work->models[i])] = true;
+        wanted[library->models[work->models[i]].family] = true;
     work->models = mem_realloc(work->models, (library->model_count + 1) * sizeof *work->models);
     for (size_t i = 0; i < library->model_count; i++)
-        if (wanted[library_root(library, (int)i)])
+        if (wanted[library->models[i].family])
             work->models[count++] = (int)i;
     work->count = count;
 }

@@ -6,26 +6,30 @@
 
 #include <string.h>
 
-enum { EXCHANGES_BELOW = 200 /* members: exchanging looks at all pairs of them */ };
-
-static double cost_of(const struct stand_member *members, size_t count, const double *delta,
-                      const bool *stands, size_t i)
-{
-    double best = members[i].alone;
-    for (size_t k = 0; k < count; k++)
-        if (stands[k] && k != i && delta[i * count + k] >= 0 && delta[i * count + k] < best)
-            best = delta[i * count + k];
-    return best;
-}
+enum { EXCHANGES_BELOW = 500 /* members: exchanging looks at all pairs that may stand */ };
 
 double stand_cost(const struct stand_member *members, size_t count, const double *delta,
-                  const bool *stands)
+                  size_t columns, const bool *stands)
 {
+    AUTO_FREE size_t *open = mem_alloc((columns + 1) * sizeof *open);
+    size_t n = 0;
     double sum = 0;
-    for (size_t i = 0; i < count; i++)
-        sum += stands[i]           ? members[i].alone
-               : members[i].stored ? cost_of(members, count, delta, stands, i)
-                                   : 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!stands[i])
+            continue;
+        open[n++] = members[i].column;
+        sum += members[i].alone;
+    }
+    for (size_t i = 0; i < count; i++) {
+        double best = members[i].alone;
+        if (stands[i] || !members[i].stored)
+            continue;
+        for (size_t k = 0; k < n; k++) {
+            double d = delta[i * columns + open[k]];
+            best = d >= 0 && d < best ? d : best;
+        }
+        sum += best;
+    }
     return sum;
 }
 
@@ -33,7 +37,7 @@ struct search {
     const struct stand_member *members;
     const double *delta;
     bool *stands;
-    size_t count;
+    size_t count, columns;
     double cost;
 };
 
@@ -48,7 +52,7 @@ static void try_change(struct search *s, size_t i, size_t k, double *best, size_
     flip(s, i);
     if (k < s->count)
         flip(s, k);
-    double cost = stand_cost(s->members, s->count, s->delta, s->stands);
+    double cost = stand_cost(s->members, s->count, s->delta, s->columns, s->stands);
     flip(s, i);
     if (k < s->count)
         flip(s, k);
@@ -92,17 +96,17 @@ static void descend(struct search *s, bool all)
 {
     for (size_t i = 0; i < s->count; i++)
         s->stands[i] = s->members[i].must_stand || (all && s->members[i].may_stand);
-    s->cost = stand_cost(s->members, s->count, s->delta, s->stands);
+    s->cost = stand_cost(s->members, s->count, s->delta, s->columns, s->stands);
     while (improve(s, false) || (s->count < EXCHANGES_BELOW && improve(s, true)))
         ;
 }
 
 double stand_choose(const struct stand_member *members, size_t count, const double *delta,
-                    bool *stands)
+                    size_t columns, bool *stands)
 {
     AUTO_FREE bool *others = mem_alloc(count + 1);
-    struct search up = {members, delta, stands, count, 0},
-                  down = {members, delta, others, count, 0};
+    struct search up = {members, delta, stands, count, columns, 0};
+    struct search down = {members, delta, others, count, columns, 0};
     descend(&up, false);
     descend(&down, true);
     if (down.cost >= up.cost)

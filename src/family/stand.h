@@ -15,19 +15,20 @@ struct stand_member {
     bool stored;    /* it is to be stored, alone or as a difference */
     bool may_stand; /* it can be a base */
     bool must_stand;
+    size_t column; /* of delta, where it may stand */
 };
 
 /*
  * Sets stands[i] so that the sum is small: of alone for those that stand, and for every other
- * stored one of the smallest of its alone and its delta from one that stands. delta[i * count + k]:
- * bytes of i as a difference from k; < 0: impossible. Greedy, from none and from all that may
- * stand: adding, dropping and exchanging until nothing helps. Returns the sum.
+ * stored one of the smallest of its alone and its delta from one that stands. delta[i * columns
+ * + members[k].column]: bytes of i as a difference from k; < 0: impossible. Greedy, from none and
+ * from all that may stand: adding, dropping and exchanging until nothing helps. Returns the sum.
  */
 double stand_choose(const struct stand_member *members, size_t count, const double *delta,
-                    bool *stands);
+                    size_t columns, bool *stands);
 
 /* The sum for given stands. */
 double stand_cost(const struct stand_member *members, size_t count, const double *delta,
-                  const bool *stands);
+                  size_t columns, const bool *stands);
 
 #endif

@@ -226,6 +226,12 @@ static int find_target(const struct library *library, const char *target, int se
                                                          : NO_MODEL;
 }
 
+bool library_names_itself(const struct lib_model *model, const struct lib_claim *claim)
+{
+    struct hash128 own = ending_key(model->name), named = ending_key(claim->target);
+    return claim->model == NO_MODEL && hash128_equal(&own, &named);
+}
+
 static void resolve_claims(struct library *library)
 {
     for (size_t i = 0; i < library->model_count; i++)
@@ -296,24 +302,43 @@ int library_of_row(const struct library *library, int64_t row)
     return low < library->model_count && library->models[low].row == row ? (int)low : NO_MODEL;
 }
 
-int library_root(const struct library *library, int model)
+/* Up to a root, or to a model whose family is known; then down again, by the way that was come. */
+static void find_family(struct library *library, int model)
 {
-    while (library->models[model].base != NO_MODEL)
-        model = library->models[model].base;
-    return model;
+    int root = model;
+    while (library->models[root].family == NO_MODEL && library->models[root].base != NO_MODEL)
+        root = library->models[root].base;
+    int family = library->models[root].family == NO_MODEL ? root : library->models[root].family;
+    for (int at = model; at != root; at = library->models[at].base)
+        library->models[at].family = family;
+    library->models[root].family = family;
+}
+
+static void find_families(struct library *library)
+{
+    for (size_t i = 0; i < library->model_count; i++)
+        library->models[i].family = NO_MODEL;
+    for (size_t i = 0; i < library->model_count; i++)
+        find_family(library, (int)i);
 }
 
 /* A family that is planned as one gives more than its members do, each alone. */
 static void sum_frees(struct library *library)
 {
     AUTO_FREE int64_t *sums = mem_zalloc((library->model_count + 1) * sizeof *sums);
+    AUTO_FREE int64_t *disk = mem_zalloc((library->model_count + 1) * sizeof *disk);
     for (size_t i = 0; i < library->model_count; i++) {
         const struct lib_model *m = &library->models[i];
-        if (m->frees_known && m->frees > 0 && m->state == MODEL_PLAIN)
-            sums[library_root(library, (int)i)] += m->frees;
+        if (m->state != MODEL_PLAIN)
+            continue;
+        disk[m->family] += (int64_t)m->disk;
+        if (m->frees_known && m->frees > 0)
+            sums[m->family] += m->frees;
     }
     for (size_t i = 0; i < library->model_count; i++) {
-        const struct lib_model *m = &library->models[i];
+        struct lib_model *m = &library->models[i];
+        /* Some of it may have been compressed since it was estimated. */
+        m->family_frees = MIN(m->family_frees, disk[i]);
         bool whole = sums[i] > 0 && m->family_known && m->family_frees > sums[i];
         library->frees += (uint64_t)(whole ? m->family_frees : sums[i]);
     }
@@ -341,6 +366,7 @@ void library_finish(struct library *library)
             model->frees_known = false; /* what was estimated before */
     }
     find_bases(library);
+    find_families(library);
     sum_frees(library);
 }
 

@@ -108,6 +108,7 @@ struct lib_model {
     bool hashed; /* every file of it is */
     enum model_state state;
     int base;          /* index of what it descends from, NO_MODEL */
+    int family;        /* index of the model that all of its family hang under; itself */
     int second;        /* of a merge that the bits show: the other parent, NO_MODEL */
     double distance;   /* bits of 16 in which it differs from that; < 0: not known */
     double shared;     /* share of its bytes in tensors that the base has, too */
@@ -141,14 +142,14 @@ void library_finish(struct library *library);
  */
 size_t library_find(const struct library *library, const char *text, int *indices, size_t max);
 
+/* Whether a claim that leads nowhere names the model itself, by another name of it. */
+bool library_names_itself(const struct lib_model *model, const struct lib_claim *claim);
+
 /* Whether both are checkpoints of one run. */
 bool library_same_run(const struct lib_model *a, const struct lib_model *b);
 
 /* The model of a row of the catalog, or NO_MODEL. Models stand in the order of their rows. */
 int library_of_row(const struct library *library, int64_t row);
-
-/* The model that all of its family hang under. */
-int library_root(const struct library *library, int model);
 
 /* The model that its claims name as its base, or NO_MODEL. */
 int library_declared(const struct library *library, int model);

@@ -27,6 +27,8 @@ struct node {
     struct hash128 architecture; /* zero: no profile */
     uint8_t *profile;
     size_t children; /* planned models that have it as their base */
+    bool candidate;  /* it may stand */
+    size_t column;   /* of the costs, where it may */
 };
 
 struct family {
@@ -35,6 +37,8 @@ struct family {
     const struct bases_request *request;
     struct node *nodes;
     size_t count, cap;
+    size_t *places;     /* of each model of the library: its node and one, 0: none */
+    const int *planned; /* of each model: its place in the request, NO_MODEL */
 };
 
 static size_t ancestors(const struct library *library, int first, int self, int out[ANCESTORS])
@@ -44,14 +48,6 @@ static size_t ancestors(const struct library *library, int first, int self, int 
          at = library->models[at].base)
         out[n++] = at;
     return n;
-}
-
-static int planned_index(const struct bases_request *request, int model)
-{
-    for (size_t i = 0; i < request->count; i++)
-        if (request->models[i] == model)
-            return (int)i;
-    return -1;
 }
 
 /*
@@ -69,7 +65,7 @@ static void add_ancestors(const struct library *library, const struct bases_requ
         for (size_t k = 0; k < ret->count; k++)
             there |= ret->options[k].model == chain[i];
         if (!there)
-            ret->options[ret->count++] = (struct base_option){.model = chain[i]};
+            ret->options[ret->count++] = (struct base_option){.model = chain[i], .cost = -1};
     }
 }
 
@@ -77,14 +73,14 @@ static void add_ancestors(const struct library *library, const struct bases_requ
 
 static struct node *add_node(struct family *f, int model, bool stored_only)
 {
-    for (size_t i = 0; i < f->count; i++)
-        if (f->nodes[i].model == model) {
-            f->nodes[i].stored_only &= stored_only;
-            return &f->nodes[i];
-        }
+    if (f->places[model]) {
+        struct node *there = &f->nodes[f->places[model] - 1];
+        there->stored_only &= stored_only;
+        return there;
+    }
     struct node *node = ARRAY_ADD(f->nodes, f->count, f->cap);
-    *node = (struct node){
-        .model = model, .planned = planned_index(f->request, model), .stored_only = stored_only};
+    *node = (struct node){.model = model, .planned = f->planned[model], .stored_only = stored_only};
+    f->places[model] = f->count;
     return node;
 }
 
@@ -97,7 +93,7 @@ static bool may_be_stored(const struct library *library, const struct lib_model 
     return model->state != MODEL_PLAIN || linked;
 }
 
-static void add_outsiders(struct family *f, int root, const int *roots)
+static void add_outsiders(struct family *f, int root)
 {
     size_t members = f->count, others = 0;
     int chain[ANCESTORS];
@@ -108,7 +104,7 @@ static void add_outsiders(struct family *f, int root, const int *roots)
             add_node(f, chain[k], false);
     }
     for (size_t i = 0; i < f->library->model_count && others < OUTSIDERS; i++) {
-        if (roots[i] != root || planned_index(f->request, (int)i) >= 0 ||
+        if (f->library->models[i].family != root || f->planned[i] >= 0 ||
             !may_be_stored(f->library, &f->library->models[i]))
             continue;
         add_node(f, (int)i, true);
@@ -130,8 +126,8 @@ static void look_at(struct family *f)
         if (planned && node->offer == OFFER_NONE && f->request->can_stand[node->planned])
             node->offer = OFFER_COPY;
         int base = f->library->models[node->model].base;
-        for (size_t k = 0; k < f->count; k++)
-            f->nodes[k].children += f->nodes[k].model == base && node->planned >= 0;
+        if (base != NO_MODEL && node->planned >= 0 && f->places[base])
+            f->nodes[f->places[base] - 1].children++;
     }
 }
 
@@ -167,15 +163,30 @@ static double alone_of(const struct family *f, const struct node *node)
     return bytes_of(&f->library->models[node->model], profile_alone_bits(node->profile));
 }
 
-/* With many members only those stand that have most children: first of all, the tree's own. */
-static size_t children_needed(const struct family *f)
+/*
+ * With many members only some may stand: those that have most children, and of those that have as
+ * many as the last one some from all over the tree.
+ */
+static void take_candidates(struct family *f)
 {
-    for (size_t least = 0;; least++) {
-        size_t candidates = 0;
-        for (size_t i = 0; i < f->count; i++)
-            candidates += f->nodes[i].planned >= 0 && f->nodes[i].children >= least;
-        if (candidates <= CANDIDATES)
-            return least;
+    size_t least = 0, above = 0, equal = 0, seen = 0;
+    for (;; least++) {
+        above = equal = 0;
+        for (size_t i = 0; i < f->count; i++) {
+            above += f->nodes[i].planned >= 0 && f->nodes[i].children > least;
+            equal += f->nodes[i].planned >= 0 && f->nodes[i].children == least;
+        }
+        if (above <= CANDIDATES)
+            break;
+    }
+    size_t room = CANDIDATES - above;
+    for (size_t i = 0; i < f->count; i++) {
+        struct node *node = &f->nodes[i];
+        node->candidate = node->planned < 0 || node->children > least;
+        if (node->planned < 0 || node->children != least)
+            continue;
+        node->candidate = equal <= room || (seen + 1) * room / equal > seen * room / equal;
+        seen++;
     }
 }
 
@@ -189,16 +200,17 @@ static int by_cost(const void *a, const void *b)
     return x->model - y->model;
 }
 
-static void take_options(const struct family *f, size_t at, const double *delta, const bool *stands,
-                         struct model_bases *ret)
+/* delta: of this one from each that may stand, by their columns. */
+static void take_options(const struct family *f, size_t at, const struct stand_member *members,
+                         const double *delta, const bool *stands, struct model_bases *ret)
 {
     AUTO_FREE struct base_option *all = mem_alloc((f->count + 1) * sizeof *all);
     size_t n = 0;
     for (size_t k = 0; k < f->count; k++) {
         /* What stands may itself be a difference from what is there, or stands before it. */
         bool before = f->nodes[k].planned < 0 || !stands[at] || k < at;
-        double cost = delta[at * f->count + k];
-        if (stands[k] && cost >= 0 && before)
+        double cost = stands[k] ? delta[members[k].column] : -1;
+        if (cost >= 0 && before)
             all[n++] = (struct base_option){f->nodes[k].model, f->nodes[k].stored_only, cost};
     }
     if (n)
@@ -210,68 +222,76 @@ static void take_options(const struct family *f, size_t at, const double *delta,
 }
 
 /* Chooses for the planned models of a family, which are its first nodes. */
-static void settle(const struct family *f, size_t planned, struct model_bases *ret)
+static void settle(struct family *f, size_t planned, struct model_bases *ret)
 {
     AUTO_FREE struct stand_member *members = mem_zalloc(f->count * sizeof *members);
-    AUTO_FREE double *delta = mem_alloc(f->count * f->count * sizeof *delta);
     AUTO_FREE bool *stands = mem_alloc(f->count * sizeof *stands);
-    size_t least = children_needed(f);
+    size_t columns = 0;
+    take_candidates(f);
     for (size_t i = 0; i < f->count; i++) {
         const struct node *node = &f->nodes[i];
         bool profile = !hash128_is_zero(&node->architecture);
-        members[i] =
-            (struct stand_member){.alone = alone_of(f, node),
-                                  .stored = node->planned >= 0 && profile,
-                                  .may_stand = profile && node->offer != OFFER_NONE &&
-                                               (node->planned < 0 || node->children >= least),
-                                  .must_stand = profile && node->offer == OFFER_FREE};
+        bool may = profile && node->offer != OFFER_NONE && node->candidate;
+        members[i] = (struct stand_member){.alone = alone_of(f, node),
+                                           .stored = node->planned >= 0 && profile,
+                                           .may_stand = may,
+                                           .must_stand = may && node->offer == OFFER_FREE,
+                                           .column = may ? columns++ : 0};
     }
+    AUTO_FREE double *delta = mem_alloc((f->count * columns + 1) * sizeof *delta);
     for (size_t i = 0; i < f->count; i++)
         for (size_t k = 0; k < f->count; k++)
-            delta[i * f->count + k] = members[i].stored && members[k].may_stand
-                                          ? delta_of(f, &f->nodes[i], &f->nodes[k])
-                                          : -1;
-    (void)stand_choose(members, f->count, delta, stands);
+            if (members[k].may_stand)
+                delta[i * columns + members[k].column] =
+                    members[i].stored ? delta_of(f, &f->nodes[i], &f->nodes[k]) : -1;
+    (void)stand_choose(members, f->count, delta, columns, stands);
     for (size_t i = 0; i < planned; i++) {
         struct model_bases *own = &ret[f->nodes[i].planned];
         if (members[i].stored)
-            take_options(f, i, delta, stands, own);
+            take_options(f, i, members, delta + i * columns, stands, own);
         else
             add_ancestors(f->library, f->request, f->nodes[i].model, own);
     }
 }
 
 static void choose_family(struct ops *ops, const struct library *library,
-                          const struct bases_request *request, int root, const int *roots,
+                          const struct bases_request *request, int root, const int *planned,
                           struct model_bases *ret)
 {
-    struct family f = {.ops = ops, .library = library, .request = request};
+    struct family f = {.ops = ops,
+                       .library = library,
+                       .request = request,
+                       .places = mem_zalloc((library->model_count + 1) * sizeof *f.places),
+                       .planned = planned};
     for (size_t i = 0; i < request->count; i++)
-        if (roots[request->models[i]] == root)
+        if (library->models[request->models[i]].family == root)
             add_node(&f, request->models[i], false);
-    size_t planned = f.count;
-    add_outsiders(&f, root, roots);
+    size_t own = f.count;
+    add_outsiders(&f, root);
     look_at(&f);
-    settle(&f, planned, ret);
+    settle(&f, own, ret);
     for (size_t i = 0; i < f.count; i++)
         free(f.nodes[i].profile);
     free(f.nodes);
+    free(f.places);
 }
 
 void bases_choose(struct ops *ops, const struct library *library,
                   const struct bases_request *request, struct model_bases *ret)
 {
-    AUTO_FREE int *roots = mem_alloc((library->model_count + 1) * sizeof *roots);
-    AUTO_FREE bool *done = mem_zalloc(request->count + 1);
+    AUTO_FREE bool *done = mem_zalloc(library->model_count + 1); /* families */
+    AUTO_FREE int *planned = mem_alloc((library->model_count + 1) * sizeof *planned);
     for (size_t i = 0; i < library->model_count; i++)
-        roots[i] = library_root(library, (int)i);
+        planned[i] = NO_MODEL;
+    for (size_t i = 0; i < request->count; i++)
+        planned[request->models[i]] = (int)i;
     for (size_t i = 0; i < request->count && !request->alone; i++) {
+        int family = library->models[request->models[i]].family;
         if (request->base != NO_MODEL)
             add_ancestors(library, request, request->models[i], &ret[i]);
-        else if (!done[i])
-            choose_family(ops, library, request, roots[request->models[i]], roots, ret);
-        for (size_t k = i; k < request->count; k++)
-            done[k] |= roots[request->models[k]] == roots[request->models[i]];
+        else if (!done[family])
+            choose_family(ops, library, request, family, planned, ret);
+        done[family] = true;
     }
 }
 

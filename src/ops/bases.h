@@ -11,7 +11,7 @@ enum { BASES_MOST = 8 };
 struct base_option {
     int model;
     bool stored_only; /* of what the store has or holds; nothing is held or copied for it */
-    double cost;      /* predicted bytes; 0: not known */
+    double cost;      /* predicted bytes; < 0: not known */
 };
 
 /* Of one planned model: the options, best first. */

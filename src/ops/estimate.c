@@ -75,7 +75,7 @@ static int estimate_families(struct ops *ops, const struct library *library,
     int r = 0;
     for (size_t i = 0; i < count; i++) {
         const struct lib_model *m = &library->models[i];
-        roots[i] = m->hashed && m->state == MODEL_PLAIN ? library_root(library, (int)i) : NO_MODEL;
+        roots[i] = m->hashed && m->state == MODEL_PLAIN ? library->models[i].family : NO_MODEL;
         sizes[roots[i] == NO_MODEL ? count : (size_t)roots[i]]++;
     }
     for (size_t root = 0; root < count && r == 0; root++) {

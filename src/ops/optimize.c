@@ -94,11 +94,11 @@ static bool has_tensor(const struct look *look, int model, const struct hash128 
 static int base_now(const struct look *look, int model)
 {
     struct hash128 id = main_base(look, model);
-    int root = library_root(look->library, model);
+    int root = look->library->models[model].family;
     if (hash128_is_zero(&id))
         return NO_MODEL;
     for (size_t i = 0; i < look->library->model_count; i++)
-        if ((int)i != model && library_root(look->library, (int)i) == root &&
+        if ((int)i != model && look->library->models[i].family == root &&
             has_tensor(look, (int)i, &id))
             return (int)i;
     return NO_MODEL;
@@ -167,7 +167,7 @@ static void take_family(struct optimize_plan *plan, const struct optimize_step *
 
 static int root_of(const struct look *look, const struct optimize_step *step)
 {
-    return library_root(look->library, step->model);
+    return look->library->models[step->model].family;
 }
 
 static int by_root(const void *a, const void *b, void *context)

@@ -389,7 +389,7 @@ static size_t find_bases(struct planner *p, const struct plan_file *file,
 {
     const struct model_bases *bases = bases_of(p, file->model);
     const struct wanted want = {tensor, file->file, (size_t)range->tensor};
-    double best = 0;
+    double best = -1;
     size_t n = 0;
     for (size_t i = 0; i < bases->count; i++) {
         const struct base_option *option = &bases->options[i];
@@ -401,7 +401,7 @@ static size_t find_bases(struct planner *p, const struct plan_file *file,
             out[0] = c;
             return 1;
         }
-        bool nearly = n == 0 || (n < TRIED && best > 0 && option->cost < NEARLY * best);
+        bool nearly = n == 0 || (n < TRIED && option->cost >= 0 && option->cost < NEARLY * best);
         if (c.how == BASE_NONE || !nearly)
             continue;
         best = n ? best : option->cost;

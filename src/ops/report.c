@@ -59,7 +59,7 @@ static char *key_of(const struct library *library, int model, enum report_by by,
     const struct lib_model *m = &library->models[model];
     switch (by) {
     case REPORT_FAMILY:
-        return mem_strdup(library->models[library_root(library, model)].name);
+        return mem_strdup(library->models[library->models[model].family].name);
     case REPORT_DTYPE:
         return mem_strdup(dtype_name(model_dtype(m)));
     case REPORT_AGE:

@@ -89,7 +89,7 @@ static void add_claims(const struct library *library, int model, struct tree_par
     int declared = library_declared(library, model);
     for (size_t c = 0; c < m->claim_count; c++) {
         const struct lib_claim *claim = &m->claims[c];
-        if (names_nothing(claim) || strcasecmp(claim->target, m->name) == 0)
+        if (names_nothing(claim) || library_names_itself(m, claim))
             continue;
         struct tree_parent *parent =
             parent_at(library, claim->model, claim->target, parents, count);

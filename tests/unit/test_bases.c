@@ -32,7 +32,7 @@ static double exhaustive(const struct stand_member *members, size_t count, const
             stands[i] = set >> i & 1;
             allowed &= stands[i] ? members[i].may_stand : !members[i].must_stand;
         }
-        double cost = allowed ? stand_cost(members, count, delta, stands) : 1e300;
+        double cost = allowed ? stand_cost(members, count, delta, count, stands) : 1e300;
         best = cost < best ? cost : best;
     }
     return best;
@@ -54,14 +54,15 @@ static void stand_choose__small_cases__are_within_a_hundredth_of_the_best(void *
                                                                : test_random(&random) % 2 * 600,
                                                .stored = stored,
                                                .may_stand = must || test_random(&random) % 4 > 0,
-                                               .must_stand = must};
+                                               .must_stand = must,
+                                               .column = i};
         }
         for (size_t i = 0; i < count; i++)
             for (size_t k = 0; k < count; k++)
                 delta[i * count + k] = test_random(&random) % 9
                                            ? 20 + (at[i] > at[k] ? at[i] - at[k] : at[k] - at[i])
                                            : -1;
-        double cost = stand_choose(members, count, delta, stands);
+        double cost = stand_choose(members, count, delta, count, stands);
         assert_true(cost <= 1.01 * exhaustive(members, count, delta) + 1e-9);
         for (size_t i = 0; i < count; i++)
             assert_true(stands[i] ? members[i].may_stand : !members[i].must_stand);
@@ -152,7 +153,8 @@ static size_t best_of(struct codec_work *work, const struct content *contents, s
     for (size_t i = 0; i < count; i++) {
         members[i] = (struct stand_member){.alone = (double)encoded(work, &contents[i], NULL, out),
                                            .stored = true,
-                                           .may_stand = true};
+                                           .may_stand = true,
+                                           .column = i};
         for (size_t k = 0; k < count; k++)
             delta[i * count + k] =
                 i == k ? -1 : (double)encoded_against(work, &contents[i], &contents[k], out);
