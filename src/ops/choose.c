@@ -53,6 +53,18 @@ int bytes_read(const struct bytes_at *at, uint64_t offset, uint8_t *dst, size_t 
     return content_read(at->content, offset, dst, n, work, err);
 }
 
+struct hash128 choose_key(const struct tensor *t)
+{
+    AUTO_BUF struct buf text = {0};
+    size_t n;
+    const char *name = tensor_core_name(t, &n);
+    buf_add(&text, name, n);
+    buf_add(&text, &t->dims, sizeof t->dims);
+    if (t->dims > 1)
+        buf_add(&text, t->shape + 1, (t->dims - 1) * sizeof *t->shape);
+    return hash128_of(text.data, text.len);
+}
+
 bool choose_same_shape(const struct tensor *base, const struct tensor *t)
 {
     return base->dims == t->dims && base->bytes && codec_base_suits(base->dtype, t->dtype) &&

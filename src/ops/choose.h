@@ -37,6 +37,9 @@ struct choice {
  */
 bool choose_suits(const struct tensor *base, const struct tensor *t);
 
+/* By what a base of a tensor is found: what choose_suits wants to be the same. */
+struct hash128 choose_key(const struct tensor *t);
+
 /* Whether base has the shape of t, whatever its name, and the elements can be converted. */
 bool choose_same_shape(const struct tensor *base, const struct tensor *t);
 

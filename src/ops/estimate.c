@@ -38,54 +38,111 @@ static struct hash128 group_key(const struct library *library, const int *models
     return hash128_of(text.data, text.len);
 }
 
-/* Plans models quickly, unless it is known for this key what that gives. */
-static int estimate(struct ops *ops, const struct library *library, const int *models, size_t count,
-                    int owner, bool family, const struct hash128 *key, struct progress *progress,
-                    struct err *err)
+struct estimator {
+    struct ops *ops;
+    const struct library *library;
+    struct readers *readers;
+    struct progress *progress;
+};
+
+/* Whether any file of a model lies where it could be compressed. */
+static bool is_plain(const struct library *library, int model)
 {
-    const char *id = library->models[owner].id;
-    struct hash128 before;
-    struct plan_request request = {
-        .models = models, .count = count, .base = NO_MODEL, .quick = true, .live = true};
-    struct plan *plan;
-    if (catalog_estimate_key(ops->catalog, id, family, &before, NULL) == 0 &&
-        hash128_equal(&before, key))
-        return 0;
-    int r = progress_check(progress, err);
-    if (r == 0)
-        r = ops_plan(ops, library, &request, progress, &plan, err);
-    if (r < 0)
-        return r;
-    bool can = false;
-    for (size_t f = 0; f < plan->file_count; f++)
-        can |= !plan->files[f].skip;
-    int64_t frees = can ? plan->frees : INT64_MIN;
-    plan_free(plan);
-    return catalog_put_estimate(ops->catalog, id, family, frees, key, err);
+    const struct lib_model *m = &library->models[model];
+    bool plain = false;
+    for (size_t i = 0; i < m->file_count; i++)
+        plain |= library->files[m->files[i]].state == FILE_PLAIN;
+    return plain;
 }
 
-/* The members of each family that lie on disk, planned as one. */
-static int estimate_families(struct ops *ops, const struct library *library,
-                             struct progress *progress, struct err *err)
+/* What compressing these models would free; INT64_MIN: they cannot be. */
+static int plan_quickly(const struct estimator *e, const int *models, size_t count, int64_t *ret,
+                        struct err *err)
 {
-    size_t count = library->model_count;
-    AUTO_FREE int *members = mem_alloc((count + 1) * sizeof *members);
-    AUTO_FREE int *roots = mem_alloc((count + 1) * sizeof *roots);
-    AUTO_FREE size_t *sizes = mem_zalloc((count + 1) * sizeof *sizes);
-    int r = 0;
+    const struct plan_request request = {.models = models,
+                                         .count = count,
+                                         .base = NO_MODEL,
+                                         .readers = e->readers,
+                                         .quick = true,
+                                         .live = true};
+    struct plan *plan;
+    bool can = false, plain = false;
+    *ret = INT64_MIN;
+    for (size_t i = 0; i < count; i++)
+        plain |= is_plain(e->library, models[i]);
+    int r = progress_check(e->progress, err);
+    if (r < 0 || !plain)
+        return r;
+    r = ops_plan(e->ops, e->library, &request, e->progress, &plan, err);
+    if (r < 0)
+        return r;
+    for (size_t f = 0; f < plan->file_count; f++)
+        can |= !plan->files[f].skip;
+    *ret = can ? plan->frees : INT64_MIN;
+    plan_free(plan);
+    return 0;
+}
+
+/* Plans models, unless it is known for this key what that gives, and keeps it with the owner. */
+static int estimate(const struct estimator *e, const int *models, size_t count, int owner,
+                    bool family, const struct hash128 *key, struct err *err)
+{
+    const char *id = e->library->models[owner].id;
+    struct hash128 before;
+    int64_t frees;
+    if (catalog_estimate_key(e->ops->catalog, id, family, &before, NULL) == 0 &&
+        hash128_equal(&before, key))
+        return 0;
+    int r = plan_quickly(e, models, count, &frees, err);
+    return r < 0 ? r : catalog_put_estimate(e->ops->catalog, id, family, frees, key, err);
+}
+
+static int by_family(const void *a, const void *b, void *context)
+{
+    const struct library *library = context;
+    int x = *(const int *)a, y = *(const int *)b;
+    int m = library->models[x].family, n = library->models[y].family;
+    return m != n ? m - n : x - y;
+}
+
+/*
+ * The members of a family that lie on disk, planned as one; what was estimated when there were more
+ * goes.
+ */
+static int estimate_family(const struct estimator *e, const int *models, size_t count,
+                           struct err *err)
+{
+    AUTO_FREE int *plain = mem_alloc((count + 1) * sizeof *plain);
+    int root = e->library->models[models[0]].family;
+    size_t n = 0;
     for (size_t i = 0; i < count; i++) {
-        const struct lib_model *m = &library->models[i];
-        roots[i] = m->hashed && m->state == MODEL_PLAIN ? library->models[i].family : NO_MODEL;
-        sizes[roots[i] == NO_MODEL ? count : (size_t)roots[i]]++;
+        const struct lib_model *m = &e->library->models[models[i]];
+        if (m->hashed && m->state == MODEL_PLAIN)
+            plain[n++] = models[i];
     }
-    for (size_t root = 0; root < count && r == 0; root++) {
-        size_t n = 0;
-        for (size_t i = 0; i < count && sizes[root] > 1; i++)
-            if (roots[i] == (int)root)
-                members[n++] = (int)i;
-        struct hash128 key = group_key(library, members, n);
-        if (n > 1)
-            r = estimate(ops, library, members, n, (int)root, true, &key, progress, err);
+    struct hash128 key = group_key(e->library, plain, n);
+    if (n > 1)
+        return estimate(e, plain, n, root, true, &key, err);
+    return e->library->models[root].family_known
+               ? catalog_put_estimate(e->ops->catalog, e->library->models[root].id, true, INT64_MIN,
+                                      &key, err)
+               : 0;
+}
+
+static int estimate_families(const struct estimator *e, struct err *err)
+{
+    size_t count = e->library->model_count;
+    AUTO_FREE int *order = mem_alloc((count + 1) * sizeof *order);
+    int r = 0;
+    for (size_t i = 0; i < count; i++)
+        order[i] = (int)i;
+    if (count)
+        qsort_r(order, count, sizeof *order, by_family, (void *)e->library);
+    for (size_t at = 0, end; at < count && r == 0; at = end) {
+        int family = e->library->models[order[at]].family;
+        for (end = at + 1; end < count && e->library->models[order[end]].family == family; end++)
+            ;
+        r = estimate_family(e, order + at, end - at, err);
     }
     return r;
 }
@@ -96,15 +153,17 @@ int ops_estimate(struct ops *ops, struct progress *progress, struct err *err)
     int r = ops_library(ops, &library, err);
     if (r < 0)
         return r;
+    const struct estimator e = {ops, library, readers_new(), progress};
     progress_phase(progress, "estimating");
     for (size_t i = 0; i < library->model_count && r == 0; i++) {
         struct hash128 key = estimate_key(library, (int)i);
         int model = (int)i;
         if (library->models[i].hashed)
-            r = estimate(ops, library, &model, 1, model, false, &key, progress, err);
+            r = estimate(&e, &model, 1, model, false, &key, err);
     }
     if (r == 0)
-        r = estimate_families(ops, library, progress, err);
+        r = estimate_families(&e, err);
+    readers_free(e.readers);
     library_unref(library);
     return r;
 }

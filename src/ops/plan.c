@@ -20,7 +20,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ANCESTORS = 8, MANIFEST_COST = 6000, RANGE_COST = 380, TRIED = 3, LIKE_MOST = 4096 };
+enum {
+    ANCESTORS = 8,
+    MANIFEST_COST = 6000,
+    RANGE_COST = 380,
+    TRIED = 3,
+    LIKES_MOST = 4000000 /* pairs */
+};
 #define ALIKE 4.2 /* bits: of 32 elements of unrelated tensors hardly ever so few differ */
 #define NEARLY                                                                                     \
     1.15 /* bases that are predicted to be so much worse than the best are tried, too              \
@@ -32,6 +38,7 @@ struct source_file {
     bool can_hold;
     int fd; /* opened for samples, -1 */
     struct catalog_tensors tensors;
+    struct map names;    /* of the tensors, by what a base is found by: their index */
     bool sketched;       /* tried: sketches may be empty still */
     struct buf sketches; /* SKETCH_TENSOR for each tensor */
 };
@@ -44,11 +51,11 @@ struct planner {
     struct source_file *files; /* one for each of the library's */
     struct model_bases *bases; /* one for each of the plan's models */
     struct chooser *chooser;
-    struct path_list store_paths;
-    struct store **stores; /* open for reading, NULL where there is none yet */
-    struct map seen;       /* ids that the plan stores: 1 standalone, 2 delta */
-    struct map demanded;   /* ids that are to stand alone: others are differences from them */
+    struct readers *readers, *own_readers;
+    struct map seen;     /* ids that the plan stores: 1 standalone, 2 delta */
+    struct map demanded; /* ids that are to stand alone: others are differences from them */
     double seconds;
+    uint64_t likes; /* pairs of tensors of different names that were compared */
 };
 
 const char *base_how_name(enum base_how how)
@@ -91,15 +98,37 @@ static bool on_disk(const struct lib_file *file)
     return file->state == FILE_PLAIN || file->state == FILE_KEPT;
 }
 
+struct readers {
+    struct path_list paths;
+    struct store **stores; /* NULL where there is none yet */
+};
+
+struct readers *readers_new(void)
+{
+    return mem_zalloc(sizeof(struct readers));
+}
+
+void readers_free(struct readers *readers)
+{
+    for (size_t i = 0; readers && i < readers->paths.count; i++)
+        store_close(readers->stores[i]);
+    if (readers)
+        path_list_release(&readers->paths);
+    if (readers)
+        free(readers->stores);
+    free(readers);
+}
+
 /* The store that belongs to this path, open for reading; NULL where there is none yet. */
 static struct store *store_at(struct planner *p, const char *path)
 {
-    for (size_t i = 0; i < p->store_paths.count; i++)
-        if (strcmp(p->store_paths.paths[i], path) == 0)
-            return p->stores[i];
-    path_list_push(&p->store_paths, path);
-    p->stores = mem_realloc(p->stores, p->store_paths.count * sizeof *p->stores);
-    struct store **store = &p->stores[p->store_paths.count - 1];
+    struct readers *readers = p->readers;
+    for (size_t i = 0; i < readers->paths.count; i++)
+        if (strcmp(readers->paths.paths[i], path) == 0)
+            return readers->stores[i];
+    path_list_push(&readers->paths, path);
+    readers->stores = mem_realloc(readers->stores, readers->paths.count * sizeof *readers->stores);
+    struct store **store = &readers->stores[readers->paths.count - 1];
     *store = NULL;
     if (store_open(path, STORE_READ, NULL, store, NULL, NULL) < 0)
         *store = NULL;
@@ -113,6 +142,10 @@ static int load_file(struct planner *p, uint32_t file, struct err *err)
         return 0;
     int r = catalog_tensors(p->ops->catalog, lib_file(p, file)->row, &source->tensors, err);
     source->loaded = r == 0;
+    for (size_t i = source->tensors.layout.count; i-- > 0 && r == 0;) {
+        struct hash128 key = choose_key(&source->tensors.layout.tensors[i]);
+        map_put(&source->names, &key, i);
+    }
     return r;
 }
 
@@ -292,23 +325,21 @@ struct wanted {
     size_t index;
 };
 
-/* By name and shape; the same place in the file is looked at first. */
+/* By name and shape. */
 static bool find_named(struct planner *p, int model, const struct wanted *want,
                        struct candidate *ret)
 {
     const struct lib_model *m = &p->library->models[model];
+    struct hash128 key = choose_key(want->tensor);
     for (size_t i = 0; i < m->file_count; i++) {
-        if (load_file(p, m->files[i], NULL) < 0)
+        const struct source_file *source = &p->files[m->files[i]];
+        uint64_t at;
+        if (load_file(p, m->files[i], NULL) < 0 || !map_get(&source->names, &key, &at) ||
+            !choose_suits(&source->tensors.layout.tensors[at], want->tensor))
             continue;
-        const struct catalog_tensors *tensors = &p->files[m->files[i]].tensors;
-        size_t count = tensors->layout.count;
-        for (size_t k = 0; k < count; k++) {
-            size_t at = (want->index + k) % count;
-            if (!choose_suits(&tensors->layout.tensors[at], want->tensor))
-                continue;
-            *ret = (struct candidate){model, m->files[i], at, tensors->ids[at], BASE_NONE};
-            return true;
-        }
+        *ret =
+            (struct candidate){model, m->files[i], (size_t)at, source->tensors.ids[at], BASE_NONE};
+        return true;
     }
     return false;
 }
@@ -323,8 +354,9 @@ static bool find_like(struct planner *p, int model, const struct wanted *want,
     for (size_t i = 0; i < m->file_count && own; i++) {
         const struct catalog_tensors *tensors = &p->files[m->files[i]].tensors;
         size_t count = p->files[m->files[i]].loaded ? tensors->layout.count : 0;
-        for (size_t k = 0; k < MIN(count, (size_t)LIKE_MOST); k++) {
+        for (size_t k = 0; k < count && p->likes < LIKES_MOST; k++) {
             const struct tensor *t = &tensors->layout.tensors[k];
+            p->likes++;
             if (!choose_same_shape(t, want->tensor) || !(other = sketch_of(p, m->files[i], k)) ||
                 sketch_distance(own, other) >= nearest)
                 continue;
@@ -877,7 +909,7 @@ static void demand_bases(struct planner *p, const struct plan_file *file)
     }
 }
 
-static void choose_bases(struct planner *p)
+static int choose_bases(struct planner *p, struct progress *progress, struct err *err)
 {
     const struct plan *plan = p->plan;
     AUTO_FREE int *models = mem_alloc((plan->model_count + 1) * sizeof *models);
@@ -897,9 +929,13 @@ static void choose_bases(struct planner *p)
     p->bases = mem_zalloc((plan->model_count + 1) * sizeof *p->bases);
     bases_choose(p->ops, p->library, &request, p->bases);
     put_stands_first(p);
-    for (size_t f = 0; f < plan->file_count; f++)
-        if (!plan->files[f].skip)
+    int r = 0;
+    for (size_t f = 0; f < plan->file_count && r == 0; f++) {
+        r = progress_check(progress, err);
+        if (r == 0 && !plan->files[f].skip)
             demand_bases(p, &plan->files[f]);
+    }
+    return r;
 }
 
 static void check_bases(struct planner *p, const struct plan_file *file)
@@ -914,10 +950,9 @@ static void check_bases(struct planner *p, const struct plan_file *file)
 
 static int plan_files(struct planner *p, struct progress *progress, struct err *err)
 {
-    int r = 0;
     progress_phase(progress, "planning");
-    choose_bases(p);
-    for (size_t f = 0; f < p->plan->file_count; f++)
+    int r = choose_bases(p, progress, err);
+    for (size_t f = 0; f < p->plan->file_count && r == 0; f++)
         if (!p->plan->files[f].skip)
             check_bases(p, &p->plan->files[f]);
     for (size_t f = 0; f < p->plan->file_count && r == 0; f++) {
@@ -942,11 +977,9 @@ static void planner_release(struct planner *p)
         buf_release(&p->files[i].sketches);
         if (p->files[i].loaded)
             catalog_tensors_release(&p->files[i].tensors);
+        map_release(&p->files[i].names);
     }
-    for (size_t i = 0; i < p->store_paths.count; i++)
-        store_close(p->stores[i]);
-    free(p->stores);
-    path_list_release(&p->store_paths);
+    readers_free(p->own_readers);
     map_release(&p->seen);
     map_release(&p->demanded);
     free(p->bases);
@@ -964,6 +997,8 @@ int ops_plan(struct ops *ops, const struct library *library, const struct plan_r
     for (size_t i = 0; i < library->file_count; i++)
         p.files[i].fd = -1;
     p.chooser = chooser_new();
+    p.own_readers = request->readers ? NULL : readers_new();
+    p.readers = request->readers ? request->readers : p.own_readers;
     add_models(&p);
     int r = hash_needed(&p, progress, err);
     if (r == 0)

@@ -6,15 +6,21 @@
 #include "ops/ops.h"
 #include "store/store.h"
 
+/* Stores that are open for reading, so that many plans open each only once. */
+struct readers;
+struct readers *readers_new(void);
+void readers_free(struct readers *readers); /* accepts NULL */
+
 struct plan_request {
     const int *models; /* indices into the library */
     size_t count;
-    int base;          /* instead of the best ones; NO_MODEL: the best ones */
-    bool alone;        /* without any base */
-    bool include_base; /* the bases are compressed as well */
-    bool live;         /* checkpoints of a run that is being written to, too */
-    bool keep;         /* originals stay */
-    bool quick;        /* for an estimate in the background: processes are not asked */
+    int base;                /* instead of the best ones; NO_MODEL: the best ones */
+    bool alone;              /* without any base */
+    bool include_base;       /* the bases are compressed as well */
+    bool live;               /* checkpoints of a run that is being written to, too */
+    bool keep;               /* originals stay */
+    struct readers *readers; /* NULL: of its own */
+    bool quick;              /* for an estimate in the background: processes are not asked */
 };
 
 enum base_how { BASE_NONE, BASE_STORED, BASE_HELD, BASE_INCLUDED, BASE_COPIED };
