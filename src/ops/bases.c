@@ -301,9 +301,10 @@ double bases_predict(struct ops *ops, const struct library *library, int model, 
     uint8_t own[PROFILE_BYTES], other[PROFILE_BYTES];
     struct hash128 a = {0}, b = {0};
     if (families_profile(ops, library, model, own, &a, NULL) < 0 || hash128_is_zero(&a))
-        return (double)m->size;
-    bool comparable = base != NO_MODEL &&
-                      families_profile(ops, library, base, other, &b, NULL) == 0 &&
-                      hash128_equal(&a, &b);
-    return bytes_of(m, comparable ? profile_delta_bits(own, other) : profile_alone_bits(own));
+        return -1;
+    if (base == NO_MODEL)
+        return bytes_of(m, profile_alone_bits(own));
+    return families_profile(ops, library, base, other, &b, NULL) == 0 && hash128_equal(&a, &b)
+               ? bytes_of(m, profile_delta_bits(own, other))
+               : -1;
 }

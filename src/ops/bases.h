@@ -42,7 +42,10 @@ struct bases_request {
 void bases_choose(struct ops *ops, const struct library *library,
                   const struct bases_request *request, struct model_bases *ret);
 
-/* Bytes that a model takes as a difference from a base (NO_MODEL: alone), by their profiles. */
+/*
+ * Bytes that a model takes as a difference from a base (NO_MODEL: alone), by their profiles; < 0:
+ * there are none, or they cannot be compared.
+ */
 double bases_predict(struct ops *ops, const struct library *library, int model, int base);
 
 #endif

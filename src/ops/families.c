@@ -218,7 +218,7 @@ static struct hash128 state_of(const struct library *library, const struct famil
 /* Compares the members and keeps what comes of it. */
 static int compare(struct ops *ops, const struct library *library,
                    const struct family_member *members, const struct stored *stored,
-                   const struct hash128 *state, struct err *err)
+                   const struct hash128 *state, struct progress *progress, struct err *err)
 {
     size_t count = library->model_count;
     AUTO_FREE struct family_relations *relations = mem_zalloc((count + 1) * sizeof *relations);
@@ -228,7 +228,7 @@ static int compare(struct ops *ops, const struct library *library,
         return r;
     family_compare(members, count, relations);
     family_forest(members, count, relations, edges);
-    r = kinship_find(ops, library, members, stored, edges, err);
+    r = kinship_find(ops, library, members, stored, edges, progress, err);
     if (r == 0)
         r = catalog_begin(ops->catalog, err);
     if (r < 0)
@@ -259,7 +259,7 @@ int ops_families(struct ops *ops, const struct stored *stored, struct progress *
     bool same =
         catalog_key(ops->catalog, "families", &before, NULL) == 0 && hash128_equal(&before, &state);
     if (r == 0 && !same)
-        r = compare(ops, library, members, stored, &state, err);
+        r = compare(ops, library, members, stored, &state, progress, err);
     library_unref(library);
     return r;
 }

@@ -7,7 +7,11 @@
 
 #include <string.h>
 
-enum { COMPARED_MOST = 20000 /* pairs of roots */ };
+enum {
+    COMPARED_MOST = 20000, /* pairs of roots */
+    COMMON_MOST = 50,      /* roots that have a tensor: with more it tells nothing */
+    READ_MOST = 4096       /* models whose tensors are kept while they are compared */
+};
 #define SHARED_LEAST 0.05 /* of its bytes, for a model to be a relative by equal tensors */
 #define COMMON_LEAST 0.5  /* of the elements, for two architectures to be compared */
 
@@ -16,6 +20,7 @@ struct wanted {
     struct hash128 id;
     int model;
     bool base;
+    int seen; /* the last model that was found to share it: it counts once */
 };
 
 /* Bytes that a model shares with another one. */
@@ -27,6 +32,8 @@ struct tally {
 
 struct search {
     struct ops *ops;
+    struct progress *progress;
+    struct anatomy *read; /* of each model; those that were read */
     const struct library *library;
     const struct family_member *members;
     struct family_edge *edges;
@@ -86,7 +93,8 @@ static int by_id(const void *a, const void *b)
 static void want(struct search *s, const struct hash128 *id, int model, bool base)
 {
     if (!hash128_is_zero(id))
-        *ARRAY_ADD(s->wanted, s->wanted_count, s->wanted_cap) = (struct wanted){*id, model, base};
+        *ARRAY_ADD(s->wanted, s->wanted_count, s->wanted_cap) =
+            (struct wanted){*id, model, base, NO_MODEL};
 }
 
 static int want_tensors(struct search *s, int model, struct err *err)
@@ -148,9 +156,12 @@ static void take_tensor(void *context, int64_t row, const struct hash128 *id, ui
                     ? library_of_row(s->library, row)
                     : NO_MODEL;
     for (; other != NO_MODEL && low < s->wanted_count && hash128_equal(&s->wanted[low].id, id);
-         low++)
-        if (s->wanted[low].model != other)
-            count_shared(s, &s->wanted[low], other, bytes);
+         low++) {
+        if (s->wanted[low].model == other || s->wanted[low].seen == other)
+            continue;
+        s->wanted[low].seen = other;
+        count_shared(s, &s->wanted[low], other, bytes);
+    }
 }
 
 /* What shares most comes first. */
@@ -160,6 +171,28 @@ static int by_bytes(const void *a, const void *b)
     if (x->bytes != y->bytes)
         return x->bytes > y->bytes ? -1 : 1;
     return x->model != y->model ? x->model - y->model : x->other - y->other;
+}
+
+/*
+ * Each id once for each model; none of what very many have: zeros, masks, tables of positions tell
+ * nothing of ancestry.
+ */
+static void drop_common(struct search *s)
+{
+    size_t kept = 0;
+    if (s->wanted_count)
+        qsort(s->wanted, s->wanted_count, sizeof *s->wanted, by_id);
+    for (size_t i = 0, end; i < s->wanted_count; i = end) {
+        size_t first = kept;
+        for (end = i; end < s->wanted_count && hash128_equal(&s->wanted[end].id, &s->wanted[i].id);
+             end++)
+            if (end == i || s->wanted[end].model != s->wanted[end - 1].model ||
+                s->wanted[end].base != s->wanted[end - 1].base)
+                s->wanted[kept++] = s->wanted[end];
+        if (kept - first > COMMON_MOST)
+            kept = first;
+    }
+    s->wanted_count = kept;
 }
 
 static int find_equal(struct search *s, const struct stored *stored, struct err *err)
@@ -172,8 +205,7 @@ static int find_equal(struct search *s, const struct stored *stored, struct err 
         if (stored && hash128_is_zero(&s->members[i].architecture))
             want_bases(s, stored, (int)i);
     }
-    if (s->wanted_count)
-        qsort(s->wanted, s->wanted_count, sizeof *s->wanted, by_id);
+    drop_common(s);
     if (r == 0 && s->wanted_count)
         r = catalog_each_tensor(s->ops->catalog, take_tensor, s, err);
     if (s->tally_count)
@@ -195,6 +227,7 @@ struct anatomy {
     struct material material;
     struct map tensors; /* to their index in the material */
     uint64_t elements;
+    bool known;
 };
 
 /* Empty where the model was not sketched. */
@@ -244,28 +277,39 @@ static double compare(const struct anatomy *a, const struct anatomy *b)
                : bits / elements;
 }
 
-/* Compares a model with those of other architectures that still have no parent, the next ones. */
-static int compare_root(struct search *s, int root, size_t *pairs, struct err *err)
+/* The anatomy of a model, read once; NULL after an error. */
+static const struct anatomy *anatomy_of(struct search *s, int model, struct err *err)
 {
-    struct anatomy own, other;
-    int r = read_anatomy(s, root, &own, err);
+    struct anatomy *anatomy = &s->read[model];
+    if (!anatomy->known && read_anatomy(s, model, anatomy, err) < 0)
+        return NULL;
+    anatomy->known = true;
+    return anatomy;
+}
+
+/* Compares a model with those of other architectures that have no parent either. */
+static int compare_root(struct search *s, int root, const int *roots, size_t count, size_t *pairs,
+                        struct err *err)
+{
     double nearest = FAMILY_CUT;
-    int best = NO_MODEL;
-    for (size_t i = 0; i < s->library->model_count && r == 0 && *pairs < COMPARED_MOST; i++) {
-        bool foreign = !hash128_is_zero(&s->members[i].architecture) &&
-                       !hash128_equal(&s->members[i].architecture, &s->members[root].architecture);
-        if ((int)i == root || !foreign || s->edges[i].parent >= 0 || !is_child(s, root, (int)i))
+    int best = NO_MODEL, r = progress_check(s->progress, err);
+    for (size_t i = 0; i < count && r == 0 && *pairs < COMPARED_MOST; i++) {
+        int other = roots[i];
+        bool foreign =
+            !hash128_equal(&s->members[other].architecture, &s->members[root].architecture);
+        if (other == root || !foreign || s->edges[other].parent >= 0 || !is_child(s, root, other))
             continue;
         ++*pairs;
-        r = read_anatomy(s, (int)i, &other, err);
-        double d = r == 0 ? compare(&own, &other) : -1;
-        anatomy_release(&other);
+        const struct anatomy *a = anatomy_of(s, root, err);
+        const struct anatomy *b = a ? anatomy_of(s, other, err) : NULL;
+        if (!b)
+            return ERR_IO;
+        double d = compare(a, b);
         if (d >= 0 && d < nearest) {
             nearest = d;
-            best = (int)i;
+            best = other;
         }
     }
-    anatomy_release(&own);
     if (best != NO_MODEL)
         put_parent(s, root, best, nearest);
     return r;
@@ -274,11 +318,16 @@ static int compare_root(struct search *s, int root, size_t *pairs, struct err *e
 /* Only where there are several architectures of floats is there anything to compare. */
 static int find_related(struct search *s, struct err *err)
 {
-    size_t pairs = 0;
+    AUTO_FREE int *roots = mem_alloc((s->library->model_count + 1) * sizeof *roots);
+    size_t count = 0, pairs = 0;
     int r = 0;
-    for (size_t i = 0; i < s->library->model_count && r == 0; i++)
-        if (s->edges[i].parent < 0 && !hash128_is_zero(&s->members[i].architecture))
-            r = compare_root(s, (int)i, &pairs, err);
+    for (size_t i = 0; i < s->library->model_count; i++)
+        if (s->edges[i].parent < 0 && !hash128_is_zero(&s->members[i].architecture) &&
+            count < READ_MOST)
+            roots[count++] = (int)i;
+    for (size_t i = 0; i < count && r == 0; i++)
+        if (s->edges[roots[i]].parent < 0)
+            r = compare_root(s, roots[i], roots, count, &pairs, err);
     return r;
 }
 
@@ -317,14 +366,22 @@ static int check_claims(struct search *s, struct err *err)
 
 int kinship_find(struct ops *ops, const struct library *library,
                  const struct family_member *members, const struct stored *stored,
-                 struct family_edge *edges, struct err *err)
+                 struct family_edge *edges, struct progress *progress, struct err *err)
 {
-    struct search s = {.ops = ops, .library = library, .members = members, .edges = edges};
+    struct search s = {.ops = ops,
+                       .progress = progress,
+                       .read = mem_zalloc((library->model_count + 1) * sizeof *s.read),
+                       .library = library,
+                       .members = members,
+                       .edges = edges};
     int r = check_claims(&s, err);
     if (r == 0)
         r = find_equal(&s, stored, err);
     if (r == 0)
         r = find_related(&s, err);
+    for (size_t i = 0; i < library->model_count; i++)
+        anatomy_release(&s.read[i]);
+    free(s.read);
     free(s.wanted);
     free(s.tallies);
     map_release(&s.places);

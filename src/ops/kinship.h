@@ -17,6 +17,6 @@
  */
 int kinship_find(struct ops *ops, const struct library *library,
                  const struct family_member *members, const struct stored *stored,
-                 struct family_edge *edges, struct err *err);
+                 struct family_edge *edges, struct progress *progress, struct err *err);
 
 #endif

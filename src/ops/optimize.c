@@ -30,7 +30,10 @@ struct look {
     const struct library *library;
     const int *models;
     size_t count;
+    bool *chosen; /* of each model of the library */
+    bool *pinned; /* the same: what will not move is a difference from it */
     struct stored stored;
+    struct map bases; /* of a base's id and a family to the model that has it */
 };
 
 static void ignore_problem(void *context, const char *path, const char *reason)
@@ -38,14 +41,6 @@ static void ignore_problem(void *context, const char *path, const char *reason)
     (void)context;
     (void)path;
     (void)reason;
-}
-
-static bool is_chosen(const struct look *look, int model)
-{
-    for (size_t i = 0; i < look->count; i++)
-        if (look->models[i] == model)
-            return true;
-    return false;
 }
 
 /* ---- how a model is stored now ---- */
@@ -74,34 +69,52 @@ static struct hash128 main_base(const struct look *look, int model)
     return deltas >= alone ? base : (struct hash128){0};
 }
 
-static bool has_tensor(const struct look *look, int model, const struct hash128 *id)
+static struct hash128 place_key(const struct hash128 *id, int family)
 {
-    const struct lib_model *m = &look->library->models[model];
-    bool found = false;
-    for (size_t i = 0; i < m->file_count && !found; i++) {
-        struct catalog_tensors tensors;
-        if (catalog_tensors(look->ops->catalog, look->library->files[m->files[i]].row, &tensors,
-                            NULL) < 0)
-            continue;
-        for (size_t t = 0; t < tensors.layout.count && !found; t++)
-            found = hash128_equal(&tensors.ids[t], id);
-        catalog_tensors_release(&tensors);
+    struct {
+        struct hash128 id;
+        int family;
+    } place;
+    memset(&place, 0, sizeof place);
+    place.id = *id;
+    place.family = family;
+    return hash128_of(&place, sizeof place);
+}
+
+/* A tensor of any model: whether some model of its family is a difference from it. */
+static void take_tensor(void *context, int64_t row, const struct hash128 *id, uint64_t bytes)
+{
+    struct look *look = context;
+    int model = library_of_row(look->library, row);
+    (void)bytes;
+    if (model == NO_MODEL)
+        return;
+    struct hash128 key = place_key(id, look->library->models[model].family);
+    if (map_has(&look->bases, &key))
+        map_put(&look->bases, &key, (uint64_t)model);
+}
+
+/* Where the bases of all models are: one pass over all tensors. */
+static int find_bases(struct look *look, struct err *err)
+{
+    for (size_t i = 0; i < look->library->model_count; i++) {
+        struct hash128 id = main_base(look, (int)i);
+        struct hash128 key = place_key(&id, look->library->models[i].family);
+        if (!hash128_is_zero(&id))
+            map_put(&look->bases, &key, UINT64_MAX);
     }
-    return found;
+    return look->bases.count ? catalog_each_tensor(look->ops->catalog, take_tensor, look, err) : 0;
 }
 
 /* The model of its family that a stored one is a difference from; NO_MODEL: it stands alone. */
 static int base_now(const struct look *look, int model)
 {
     struct hash128 id = main_base(look, model);
-    int root = look->library->models[model].family;
-    if (hash128_is_zero(&id))
-        return NO_MODEL;
-    for (size_t i = 0; i < look->library->model_count; i++)
-        if ((int)i != model && look->library->models[i].family == root &&
-            has_tensor(look, (int)i, &id))
-            return (int)i;
-    return NO_MODEL;
+    struct hash128 key = place_key(&id, look->library->models[model].family);
+    uint64_t at;
+    bool known = !hash128_is_zero(&id) && map_get(&look->bases, &key, &at) && at != UINT64_MAX &&
+                 (int)at != model;
+    return known ? (int)at : NO_MODEL;
 }
 
 /* ---- what would be better ---- */
@@ -113,7 +126,9 @@ static enum base_offer offer_of(void *context, int model, bool stored_only)
     const struct look *look = context;
     const struct lib_model *m = &look->library->models[model];
     struct stat here, there;
-    if (is_chosen(look, model) || !m->file_count)
+    if (look->chosen[model])
+        return look->pinned[model] ? OFFER_FREE : OFFER_NONE;
+    if (!m->file_count)
         return OFFER_NONE;
     if (m->state == MODEL_COMPRESSED)
         return base_now(look, model) == NO_MODEL ? OFFER_FREE : OFFER_NONE;
@@ -122,6 +137,17 @@ static enum base_offer offer_of(void *context, int model, bool stored_only)
     bool held = store && stat(file->path, &here) == 0 && stat(store, &there) == 0 &&
                 here.st_dev == there.st_dev && (file->digest || store_can_clone(store, file->path));
     return held && !stored_only ? OFFER_FREE : OFFER_NONE;
+}
+
+/* What is a difference from a model, and cannot be predicted or was not chosen, stays so. */
+static void pin_bases(struct look *look)
+{
+    for (size_t i = 0; i < look->library->model_count; i++) {
+        int base = base_now(look, (int)i);
+        if (base != NO_MODEL &&
+            (!look->chosen[i] || bases_predict(look->ops, look->library, (int)i, base) < 0))
+            look->pinned[base] = true;
+    }
 }
 
 /* Steps of models whose base will not stand any more come first to be seen: they must move. */
@@ -177,6 +203,23 @@ static int by_root(const void *a, const void *b, void *context)
     return first != second ? first - second : x->model - y->model;
 }
 
+/* What cannot be predicted, for want of profiles or across architectures, stays as it is. */
+static struct optimize_step step_of(const struct look *look, int model,
+                                    const struct model_bases *bases)
+{
+    struct optimize_step step = {.model = model, .base_now = base_now(look, model)};
+    bool against = !bases->stands && bases->count && bases->options[0].cost >= 0;
+    double alone = bases_predict(look->ops, look->library, model, NO_MODEL);
+    step.base = against ? bases->options[0].model : bases->stands ? NO_MODEL : step.base_now;
+    step.now = bases_predict(look->ops, look->library, model, step.base_now);
+    step.then = bases_predict(look->ops, look->library, model, step.base);
+    if (step.now < 0 || step.then < 0) {
+        step.base = step.base_now;
+        step.now = step.then = MAX(alone, 0.0);
+    }
+    return step;
+}
+
 int ops_optimize_plan(struct ops *ops, const struct library *library, const int *models,
                       size_t count, struct optimize_plan *ret, struct err *err)
 {
@@ -190,7 +233,15 @@ int ops_optimize_plan(struct ops *ops, const struct library *library, const int 
     AUTO_FREE struct model_bases *bases = mem_zalloc((look.count + 1) * sizeof *bases);
     AUTO_FREE struct optimize_step *all = mem_zalloc((look.count + 1) * sizeof *all);
     memset(can_stand, 1, look.count + 1);
+    AUTO_FREE bool *chosen = mem_zalloc(library->model_count + 1);
+    for (size_t i = 0; i < look.count; i++)
+        chosen[stored[i]] = true;
+    AUTO_FREE bool *pinned = mem_zalloc(library->model_count + 1);
+    look.chosen = chosen;
+    look.pinned = pinned;
     stored_read(ops, &look.stored, ignore_problem, NULL);
+    int r = find_bases(&look, err);
+    pin_bases(&look);
     const struct bases_request request = {.models = stored,
                                           .count = look.count,
                                           .can_stand = can_stand,
@@ -198,15 +249,8 @@ int ops_optimize_plan(struct ops *ops, const struct library *library, const int 
                                           .offer = offer_of,
                                           .context = &look};
     bases_choose(ops, library, &request, bases);
-    for (size_t i = 0; i < look.count; i++) {
-        struct optimize_step *step = &all[i];
-        bool against = !bases[i].stands && bases[i].count && bases[i].options[0].cost > 0;
-        step->model = stored[i];
-        step->base = against ? bases[i].options[0].model : NO_MODEL;
-        step->base_now = base_now(&look, stored[i]);
-        step->now = bases_predict(ops, library, step->model, step->base_now);
-        step->then = bases_predict(ops, library, step->model, step->base);
-    }
+    for (size_t i = 0; i < look.count; i++)
+        all[i] = step_of(&look, stored[i], &bases[i]);
     if (look.count)
         qsort_r(all, look.count, sizeof *all, by_root, &look);
     for (size_t at = 0, end; at < look.count; at = end) {
@@ -218,8 +262,8 @@ int ops_optimize_plan(struct ops *ops, const struct library *library, const int 
     if (ret->count)
         qsort(ret->steps, ret->count, sizeof *ret->steps, by_turn);
     stored_release(&look.stored);
-    (void)err;
-    return 0;
+    map_release(&look.bases);
+    return r;
 }
 
 void optimize_plan_release(struct optimize_plan *plan)

@@ -26,6 +26,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+enum { FILE_CLAIMS_MOST = 64 /* of one weight file */ };
+
 struct scan_state {
     struct ops *ops;
     struct catalog *catalog;
@@ -180,12 +182,13 @@ static int put_metadata(struct scan_state *scan, struct pending *pending, const 
                         const struct layout *layout, struct err *err)
 {
     size_t before = pending->claim_count;
-    for (size_t i = 0; i < layout->pair_count; i++) {
+    for (size_t i = 0; i < layout->pair_count && pending->claim_count - before < FILE_CLAIMS_MOST;
+         i++) {
         const struct layout_pair *pair = &layout->pairs[i];
         lineage_metadata(pair->key, pair->key_len, pair->value, pair->value_len, take_claim,
                          pending);
     }
-    size_t count = pending->claim_count - before;
+    size_t count = MIN(pending->claim_count - before, (size_t)FILE_CLAIMS_MOST);
     pending->claim_count = before;
     return catalog_put_file_claims(scan->catalog, path, count ? pending->claims + before : NULL,
                                    count, err);
