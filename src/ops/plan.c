@@ -903,7 +903,8 @@ static void demand_bases(struct planner *p, const struct plan_file *file)
         bool found = !dtype_is_float(want.tensor->dtype);
         for (size_t i = 0; i < bases->count && !found; i++) {
             found = find_tensor(p, bases->options[i].model, &want, &c);
-            if (found && !hash128_equal(&c.id, &tensors->ids[t]) && plan_model_of(p->plan, c.model))
+            if (found && !hash128_equal(&c.id, &tensors->ids[t]) &&
+                plan_model_of(p->plan, c.model) && bases_of(p, c.model)->stands)
                 map_put(&p->demanded, &c.id, 1);
         }
     }
