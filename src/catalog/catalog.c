@@ -70,6 +70,7 @@ enum statement {
     CLAIM_PUT,
     FILE_CLAIMS_DROP,
     FILE_CLAIM_PUT,
+    FILE_CLAIM_FIND,
     MODEL_SEEN,
     SWEEP_FILES,
     SWEEP_CLAIMS,
@@ -195,6 +196,7 @@ static const char *const statements[STATEMENT_COUNT] = {
     [SWEEP_MODELS] = "DELETE FROM models WHERE row IN" UNSEEN,
     [ORPHAN_TENSORS] = "DELETE FROM tensors WHERE file IN " UNNAMED,
     [ORPHAN_FILES] = "DELETE FROM files WHERE row NOT IN (SELECT file FROM model_files)",
+    [FILE_CLAIM_FIND] = "SELECT 1 FROM file_claims WHERE path = ?1 LIMIT 1",
     [ORPHAN_CLAIMS] = "DELETE FROM file_claims WHERE path NOT IN (SELECT path FROM files)",
     [ESTIMATE_PUT] = "UPDATE models SET frees = ?2, frees_key = ?3 WHERE id = ?1",
     [ESTIMATE_KEY] = "SELECT frees_key FROM models WHERE id = ?1",
@@ -218,7 +220,7 @@ static const char *const statements[STATEMENT_COUNT] = {
     [LOAD_CLAIMS] = "SELECT model, kind_name, target, detail, kind, idx FROM claims UNION"
                     " SELECT m.model, c.kind_name, c.target, c.detail, c.kind, c.idx"
                     " FROM file_claims c JOIN files f ON f.path = c.path"
-                    " JOIN model_files m ON m.file = f.row ORDER BY 1, 5, 6",
+                    " JOIN model_files m ON m.file = f.row WHERE c.idx >= 0 ORDER BY 1, 5, 6",
 };
 
 struct catalog {
@@ -1262,11 +1264,11 @@ static int drop_by_row(struct catalog *catalog, enum statement which, int64_t ro
 }
 
 /* Puts a claim whose owner is bound already; st may be NULL. */
-static int put_claim(struct catalog *catalog, sqlite3_stmt *st, size_t i,
+static int put_claim(struct catalog *catalog, sqlite3_stmt *st, int64_t i,
                      const struct catalog_claim *claim, struct err *err)
 {
     if (st) {
-        sqlite3_bind_int64(st, 2, (int64_t)i);
+        sqlite3_bind_int64(st, 2, i);
         sqlite3_bind_int(st, 3, claim->kind);
         bind_text(st, 4, claim->kind_name);
         bind_name(st, 5, claim->target);
@@ -1282,13 +1284,26 @@ int catalog_put_file_claims(struct catalog *catalog, const char *path,
     if (st)
         bind_name(st, 1, path);
     int r = run(catalog, st, err);
-    for (size_t i = 0; i < count && r == 0; i++) {
+    /* The first row only says that the file was read. */
+    static const struct catalog_claim none = {.kind_name = "", .target = "", .detail = ""};
+    for (size_t i = 0; i <= count && r == 0; i++) {
         st = statement(catalog, FILE_CLAIM_PUT);
         if (st)
             bind_name(st, 1, path);
-        r = put_claim(catalog, st, i, &claims[i], err);
+        r = put_claim(catalog, st, (int64_t)i - 1, i ? &claims[i - 1] : &none, err);
     }
     return r;
+}
+
+bool catalog_has_file_claims(struct catalog *catalog, const char *path)
+{
+    sqlite3_stmt *st = statement(catalog, FILE_CLAIM_FIND);
+    if (st)
+        bind_name(st, 1, path);
+    bool found = step(catalog, st, NULL) > 0;
+    if (found)
+        sqlite3_reset(st);
+    return found;
 }
 
 int catalog_put_model(struct catalog *catalog, const struct catalog_model *model,
@@ -1314,7 +1329,7 @@ int catalog_put_model(struct catalog *catalog, const struct catalog_model *model
         sqlite3_stmt *st = statement(catalog, CLAIM_PUT);
         if (st)
             sqlite3_bind_int64(st, 1, row);
-        r = put_claim(catalog, st, i, &claims[i], err);
+        r = put_claim(catalog, st, (int64_t)i, &claims[i], err);
     }
     return r;
 }

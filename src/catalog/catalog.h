@@ -107,6 +107,8 @@ struct catalog_claim {
  */
 int catalog_put_file_claims(struct catalog *catalog, const char *path,
                             const struct catalog_claim *claims, size_t count, struct err *err);
+/* Whether that was done, also where there were none. */
+bool catalog_has_file_claims(struct catalog *catalog, const char *path);
 
 /* What hashing a file found: its content id, and one id for each of its tensors. */
 int catalog_put_hashes(struct catalog *catalog, int64_t row, const struct hash128 *content,

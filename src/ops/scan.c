@@ -227,10 +227,13 @@ static int put_found(struct scan_state *scan, struct pending *pending,
     file.stored = held ? stored->manifest.stored : 0;
     file.state = held ? stored->state : FILE_PLAIN;
     struct layout layout = {0};
-    if (!known)
-        index_header(&file, pending->found->root, found->name, &layout, &pending->arena);
+    struct catalog_file read = file;
+    bool claims = known && catalog_has_file_claims(scan->catalog, file.path);
+    if (!claims)
+        index_header(known ? &read : &file, pending->found->root, found->name, &layout,
+                     &pending->arena);
     r = catalog_put_file(scan->catalog, &file, known ? NULL : &layout, err);
-    if (r == 0 && !known)
+    if (r == 0 && !claims)
         r = put_metadata(scan, pending, file.path, &layout, err);
     layout_release(&layout);
     if (r == 0)

@@ -211,11 +211,19 @@ static int absent_node(struct forest *f, const char *name)
     return (int)at;
 }
 
-/* A root hangs under what it claims to come from, where that is not here. */
+/*
+ * A root hangs under what it claims to come from, where that is not here. The checkpoints of a run
+ * stand side by side under its first one: a run may be long.
+ */
 static int parent_node(struct forest *f, int model)
 {
     struct tree_parent parents[TREE_PARENTS];
-    int base = f->library->models[model].base;
+    const struct lib_model *models = f->library->models;
+    int base = models[model].base;
+    while (base != NO_MODEL && models[base].base != NO_MODEL &&
+           library_same_run(&models[base], &models[model]) &&
+           library_same_run(&models[base], &models[models[base].base]))
+        base = models[base].base;
     size_t count = base == NO_MODEL ? tree_parents(f->library, model, parents) : 0;
     for (size_t i = 0; i < count; i++)
         if (parents[i].model == NO_MODEL)
@@ -372,6 +380,8 @@ void tree_build(const struct library *library, enum view_sort sort, struct tree 
     map_release(&f.absent);
 }
 
+enum { DEEPEST = 16 /* levels that are drawn */ };
+
 void tree_release(struct tree *tree)
 {
     free(tree->rows);
@@ -397,10 +407,12 @@ const char *tree_short_name(const struct tree *tree, size_t row)
 
 void tree_branches(const struct tree *tree, size_t row, struct buf *out)
 {
-    int depth = tree->rows[row].depth;
+    int depth = tree->rows[row].depth, left = MAX(depth - DEEPEST, 0);
     bool utf8 = text_utf8();
     AUTO_FREE const char **parts = mem_alloc(((size_t)depth + 1) * sizeof *parts);
-    for (int d = depth; d > 0; d--) {
+    if (left)
+        buf_printf(out, "(%d) ", left);
+    for (int d = depth; d > left; d--) {
         bool last = tree->rows[row].last;
         if (d == depth)
             parts[d - 1] = utf8 ? (last ? "└─ " : "├─ ") : (last ? "`- " : "|- ");
@@ -408,6 +420,6 @@ void tree_branches(const struct tree *tree, size_t row, struct buf *out)
             parts[d - 1] = last ? "   " : utf8 ? "│  " : "|  ";
         row = tree_parent_row(tree, row);
     }
-    for (int d = 0; d < depth; d++)
+    for (int d = left; d < depth; d++)
         buf_str(out, parts[d]);
 }

@@ -22,8 +22,8 @@ demo/quill-1m (root)
 |- demo/quill-1m-perl finetune
 |  `- demo/quill-1m-merge merge
 `- demo/quill-run/checkpoint-40 checkpoint
-   `- demo/quill-run/checkpoint-80 checkpoint
-      `- demo/quill-run/checkpoint-120 checkpoint
+   |- demo/quill-run/checkpoint-80 checkpoint
+   `- demo/quill-run/checkpoint-120 checkpoint
 demo/reed-1m (alone)
 T
 diff "$dir/want" "$dir/out" >&2 || fail "another tree"
