@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "family/family.h"
 #include "ops/delta.h"
+#include "ops/optimize.h"
 #include "ops/compress.h"
 #include "ops/scan.h"
 #include "ops/tree.h"
@@ -14,13 +15,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { COLUMNS = 64, PARTS = 8 };
+enum { COLUMNS = 64, PARTS = 64 };
 
 /* A tensor of a made model: rows of the weights of a seed, moved a little by another one. */
 struct part {
     const char *name;
     size_t rows;
-    uint32_t seed, moved; /* moved 0: as the seed makes it */
+    uint32_t seed, moved; /* seed 0: zeros; moved 0: as the seed makes it */
 };
 
 static void write_model(const char *dir, const char *name, const struct part *parts,
@@ -32,7 +33,9 @@ static void write_model(const char *dir, const char *name, const struct part *pa
     for (size_t i = 0; i < PARTS && parts[i].name; i++) {
         size_t n = parts[i].rows * COLUMNS;
         AUTO_FREE uint16_t *base = mem_alloc(n * 2), *own = mem_alloc(n * 2);
-        test_weights(base, n, NULL, parts[i].seed);
+        memset(base, 0, n * 2);
+        if (parts[i].seed)
+            test_weights(base, n, NULL, parts[i].seed);
         if (parts[i].moved)
             test_weights(own, n, base, parts[i].moved);
         buf_printf(&header,
@@ -221,6 +224,124 @@ static void kinship__claim_of_another_architecture__is_checked(void **state)
     teardown(&p);
 }
 
+/* Plans everything; how many of its tensors are differences. */
+static size_t plan_all(struct place *p, struct plan **ret)
+{
+    size_t deltas = 0, count = p->library->model_count;
+    AUTO_FREE int *models = mem_alloc((count + 1) * sizeof *models);
+    for (size_t i = 0; i < count; i++)
+        models[i] = (int)i;
+    const struct plan_request request = {
+        .models = models, .count = count, .base = NO_MODEL, .live = true};
+    assert_int_equal(ops_plan(p->ops, p->library, &request, NULL, ret, NULL), 0);
+    for (size_t f = 0; f < (*ret)->file_count; f++)
+        for (size_t i = 0; i < (*ret)->files[f].range_count; i++)
+            deltas += !hash128_is_zero(&(*ret)->files[f].ranges[i].base);
+    return deltas;
+}
+
+static void kinship__zeros_that_many_tensors_are__are_no_kinship(void **state)
+{
+    (void)state;
+    struct place p;
+    struct part one[PARTS] = {{"a.weight", 3000, 5, 0}}, two[PARTS] = {{"b.weight", 3001, 6, 0}};
+    static char names[50][16];
+    setup(&p);
+    for (size_t i = 0; i < 50; i++) {
+        snprintf(names[i], sizeof names[i], "bias.%zu", i);
+        one[i + 1] = two[i + 1] = (struct part){names[i], 32, 0, 0};
+    }
+    write_model(p.models, "one", one, NULL);
+    write_model(p.models, "two", two, NULL);
+    scan(&p);
+    assert_first_parent(&p, "one", "none");
+    assert_first_parent(&p, "two", "none");
+    teardown(&p);
+}
+
+static void kinship__model_that_names_itself__has_no_absent_parent(void **state)
+{
+    (void)state;
+    struct place p;
+    struct tree_parent parents[TREE_PARENTS];
+    setup(&p);
+    write_model(p.models, "base", base_parts, "---\nbase_model: acme/base\n---\n");
+    scan(&p);
+    assert_int_equal(tree_parents(p.library, find(&p, "base"), parents), 0);
+    teardown(&p);
+}
+
+static void plan__long_run_of_checkpoints__has_hardly_any_that_stand_alone(void **state)
+{
+    (void)state;
+    enum { STEPS = 60 };
+    struct place p;
+    struct plan *plan;
+    setup(&p);
+    for (uint32_t i = 0; i < STEPS; i++) {
+        AUTO_FREE char *name = mem_printf("run/checkpoint-%u", i);
+        const struct part parts[PARTS] = {{"model.layers.0.up.weight", 2000, 8, 100 + i}};
+        write_model(p.models, name, parts, NULL);
+    }
+    scan(&p);
+    assert_true(plan_all(&p, &plan) >= STEPS - 4);
+    plan_free(plan);
+    teardown(&p);
+}
+
+static void plan__chain_of_growing_vocabularies__is_differences_from_the_first(void **state)
+{
+    (void)state;
+    enum { MODELS = 5 };
+    struct place p;
+    struct plan *plan;
+    setup(&p);
+    for (uint32_t i = 0; i < MODELS; i++) {
+        AUTO_FREE char *name = mem_printf("v%u", i);
+        AUTO_FREE char *card = i ? mem_printf("---\nbase_model: x/v%u\n---\n", i - 1) : NULL;
+        const struct part parts[PARTS] = {{"model.embed.weight", 900 + i, 1, i},
+                                          {"model.layers.0.up.weight", 900, 2, i}};
+        write_model(p.models, name, parts, card);
+    }
+    scan(&p);
+    assert_int_equal(plan_all(&p, &plan), 2 * (MODELS - 1));
+    plan_free(plan);
+    teardown(&p);
+}
+
+static void optimize__base_of_what_cannot_be_predicted__stays(void **state)
+{
+    (void)state;
+    struct place p;
+    const struct part middle[PARTS] = {{"model.embed.weight", 900, 1, 0},
+                                       {"model.layers.0.up.weight", 900, 2, 0}};
+    const struct part early[PARTS] = {{"model.embed.weight", 900, 1, 3},
+                                      {"model.layers.0.up.weight", 900, 2, 4}};
+    const struct part wider[PARTS] = {{"model.embed.weight", 908, 1, 3},
+                                      {"model.layers.0.up.weight", 900, 2, 4}};
+    struct done_report done = {0};
+    struct optimize_plan optimize;
+    struct plan *plan;
+    setup(&p);
+    write_model(p.models, "early", early, "---\nbase_model: x/middle\n---\n");
+    write_model(p.models, "wider", wider, "---\nbase_model: x/early\n---\n");
+    scan(&p);
+    (void)plan_all(&p, &plan);
+    assert_int_equal(ops_compress(p.ops, p.library, plan, false, NULL, &done, NULL), 0);
+    done_report_release(&done);
+    plan_free(plan);
+    write_model(p.models, "middle", middle, NULL);
+    scan(&p);
+    int all[] = {0, 1, 2};
+    assert_int_equal(ops_optimize_plan(p.ops, p.library, all, 3, &optimize, NULL), 0);
+    for (size_t i = 0; i < optimize.count; i++)
+        assert_int_not_equal(optimize.steps[i].model, find(&p, "wider"));
+    for (size_t i = 0; i < optimize.count; i++)
+        assert_int_not_equal(optimize.steps[i].model, find(&p, "early"));
+    optimize_plan_release(&optimize);
+    teardown(&p);
+}
+
 static void plan__layer_under_another_name__is_a_difference_from_the_one_it_was(void **state)
 {
     (void)state;
@@ -328,6 +449,11 @@ int main(void)
         cmocka_unit_test(kinship__equal_copies__are_duplicates),
         cmocka_unit_test(kinship__claim_of_another_architecture__is_checked),
         cmocka_unit_test(kinship__lost_catalog__is_known_from_the_store),
+        cmocka_unit_test(kinship__zeros_that_many_tensors_are__are_no_kinship),
+        cmocka_unit_test(kinship__model_that_names_itself__has_no_absent_parent),
+        cmocka_unit_test(plan__long_run_of_checkpoints__has_hardly_any_that_stand_alone),
+        cmocka_unit_test(plan__chain_of_growing_vocabularies__is_differences_from_the_first),
+        cmocka_unit_test(optimize__base_of_what_cannot_be_predicted__stays),
         cmocka_unit_test(plan__layer_under_another_name__is_a_difference_from_the_one_it_was),
         cmocka_unit_test(ops_delta__all_elements__are_counted_where_they_lie_and_in_the_store),
     };
