@@ -13,7 +13,8 @@ enum {
     WINDOW_MOST = 32 * 1024,
     WINDOW_SHARE = 2048,         /* of the elements, for each window */
     WINDOW_OTHERS = 1024 * 1024, /* bytes of everything else */
-    ENTRY_COST = 104
+    ENTRY_COST = 104,
+    SPARSE = 8 /* a delta that takes less than this part is looked at for its tables */
 };
 
 struct chooser {
@@ -86,6 +87,7 @@ bool choose_suits(const struct tensor *base, const struct tensor *t)
 
 /* What the windows of a tensor came to, for each codec. */
 struct tally {
+    size_t fixed[CODEC_COUNT]; /* of encoded: what a chunk takes whatever its length */
     size_t raw, encoded[CODEC_COUNT];
     double seconds[CODEC_COUNT];
 };
@@ -125,6 +127,30 @@ static void tally_windows(struct chooser *chooser, const struct codec_chunk *chu
     }
 }
 
+/*
+ * Where hardly anything has changed, tables are most of what a sample takes: what both halves of it
+ * take more than the whole.
+ */
+static void measure_tables(struct chooser *chooser, enum codec codec,
+                           const struct codec_chunk *chunk, struct tally *tally)
+{
+    size_t half = chunk->n / 2 / dtype_width(chunk->dtype) * dtype_width(chunk->dtype), sum = 0;
+    if (!half || tally->encoded[codec] * SPARSE > tally->raw)
+        return;
+    for (size_t at = 0; at < chunk->n; at += half) {
+        size_t n = MIN(half, chunk->n - at);
+        const struct codec_chunk part = {.dtype = chunk->dtype,
+                                         .raw = chunk->raw + at,
+                                         .base = chunk->base ? chunk->base + at : NULL,
+                                         .n = n,
+                                         .base_n = chunk->base ? n : 0};
+        size_t len = codec_encode(content_codec(chooser->work), codec, &part, chooser->out);
+        sum += len ? len : n;
+    }
+    size_t whole = tally->encoded[codec];
+    tally->fixed[codec] = sum > whole ? MIN(sum - whole, whole) : 0;
+}
+
 /* The smallest; of equals the first, which decodes faster. */
 static enum codec best_of(const struct tally *tally, bool with_base)
 {
@@ -136,9 +162,11 @@ static enum codec best_of(const struct tally *tally, bool with_base)
     return best;
 }
 
-static uint64_t scaled(const struct tally *tally, enum codec codec, uint64_t bytes)
+static uint64_t scaled(const struct tally *tally, enum codec codec, uint64_t bytes, uint64_t chunks)
 {
-    return (uint64_t)((double)bytes * (double)tally->encoded[codec] / (double)tally->raw);
+    size_t fixed = MIN(tally->fixed[codec], tally->encoded[codec]);
+    return chunks * fixed +
+           (uint64_t)((double)bytes * (double)(tally->encoded[codec] - fixed) / (double)tally->raw);
 }
 
 /* Reads a window of the base, as elements of dtype. */
@@ -197,10 +225,12 @@ int choose(struct chooser *chooser, enum dtype dtype, uint64_t bytes, const stru
     uint64_t chunks = bytes / object_chunk_bytes(OBJECT_VERSION, dtype) + 1;
     uint64_t tables = ENTRY_COST + chunks * OBJECT_CHUNK_COST;
     ret->alone = best_of(&tally, false);
-    ret->alone_bytes = scaled(&tally, ret->alone, bytes) + tables;
+    ret->alone_bytes = scaled(&tally, ret->alone, bytes, chunks) + tables;
     ret->delta = base ? best_of(&tally, true) : CODEC_RAW;
-    ret->delta_bytes = base ? scaled(&tally, ret->delta, with_base) +
-                                  scaled(&tally, ret->alone, bytes - with_base) + tables
+    if (base)
+        measure_tables(chooser, ret->delta, &chunk, &tally);
+    ret->delta_bytes = base ? scaled(&tally, ret->delta, with_base, chunks) +
+                                  scaled(&tally, ret->alone, bytes - with_base, 0) + tables
                             : UINT64_MAX;
     enum codec used = ret->delta_bytes < ret->alone_bytes ? ret->delta : ret->alone;
     ret->seconds = tally.seconds[used] * (double)bytes / (double)MAX(tally.raw, (size_t)1);

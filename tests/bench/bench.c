@@ -3,6 +3,7 @@
  * make bench: speed and memory, as tables, which become docs/benchmarks.md. Figures are for this
  * machine and this run; what matters are the ratios within it.
  */
+#include "delta/compare.h"
 #include "tests/bench/bench.h"
 
 #include "base/file.h"
@@ -242,6 +243,36 @@ static void bench_big(void)
     test_remove(dir);
 }
 
+/* Comparing two models in memory, beside copying as many bytes. */
+static void bench_delta(void)
+{
+    enum { BYTES = 64 << 20, ROUNDS = 7 };
+    uint8_t *own = mem_alloc(BYTES), *base = mem_alloc(BYTES);
+    double compared = 1e9, copied = 1e9;
+    uint32_t random = 5;
+    for (size_t i = 0; i < BYTES; i++) {
+        uint32_t r = test_random(&random);
+        base[i] = (uint8_t)r;
+        own[i] = (uint8_t)(i & 1 ? r : r ^ (r >> 8 & 7));
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        struct comparison sum = {0};
+        double start = ops_now();
+        compare_add(&sum, DTYPE_BF16, own, base, BYTES / 2);
+        double middle = ops_now();
+        compared = MIN(compared, middle - start);
+    }
+    for (int i = 0; i < ROUNDS; i++) {
+        double start = ops_now();
+        memcpy(base, own, BYTES);
+        copied = MIN(copied, ops_now() - start);
+    }
+    row("delta: two models in memory, one thread", "%.2f GB/s", 2 * BYTES / compared / 1e9, ">= 4");
+    row("memory: copying, read and written", "%.2f GB/s", 2 * BYTES / copied / 1e9, "");
+    free(own);
+    free(base);
+}
+
 int main(void)
 {
     setlocale(LC_ALL, "C.UTF-8");
@@ -263,6 +294,7 @@ int main(void)
     printf("\n## The rest\n\n| what | measured | goal |\n| --- | ---: | --- |\n");
     bench_headers();
     bench_hash();
+    bench_delta();
     bench_big();
     test_remove(home);
     return 0;
