@@ -88,8 +88,10 @@ static void bench_first_screen(const char *dir)
     row("explorer: first screen, 1,000 models indexed", "%.1f ms", (ops_now() - start) * 1e3,
         "<= 50 ms");
     double slowest = 0;
-    static const int keys[] = {'j', 'G',        'g',        ' ', 'a', '*', 'U', '/', 'm',       '0',
-                               '1', KEY_ENTER_, KEY_ESCAPE, 's', 'n', 's', 's', '?', KEY_ESCAPE};
+    static const int keys[] = {'j', 'G', 'g',        ' ',        'a',        '*', 'U', '/',
+                               'm', '0', '1',        KEY_ENTER_, KEY_ESCAPE, 's', 'n', 's',
+                               's', '?', KEY_ESCAPE, '2',        'G',        't', 'h', 'a',
+                               'U', '/', 'm',        KEY_ESCAPE, '1'};
     for (size_t i = 0; i < COUNT_OF(keys); i++) {
         start = ops_now();
         app_key(&app, keys[i]);
