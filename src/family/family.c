@@ -13,6 +13,7 @@ enum { NEAREST = 6 }; /* among so many the parents of a merge are looked for */
 #define ALONG_LEAST 0.85
 #define ALONG_MOST 1.25
 #define COSINE 0.6
+#define ALIKE 1.0    /* bits: so near, distances from others do not tell which is the base */
 #define ON_LINE 0.05 /* of a merge, rounding leaves about 0.01; of a straight run, 0.1 */
 
 struct forest {
@@ -99,7 +100,7 @@ static struct standing *take_standings(const struct group *g)
         standings[i].relatives = f->relations[g->members[i]].relatives;
         standings[i].sum = sum_of(&f->relations[g->members[i]]);
         standings[i].age = m->age;
-        double d = m->claim >= 0 ? distance(f, m->claim, g->members[i]) : -1;
+        double d = m->claim >= 0 && g->merges[i].a < 0 ? distance(f, m->claim, g->members[i]) : -1;
         if (d >= 0 && d < FAMILY_CUT)
             standings[g->place[m->claim]].claims++;
     }
@@ -129,7 +130,8 @@ static size_t elect(const struct group *g, const struct standing *standings, siz
     size_t best = root;
     for (uint32_t n = 0; n < r->count; n++) {
         size_t other = g->place[r->near[n].member];
-        if (!g->joined[other] && standings[other].made == standings[root].made &&
+        if (r->near[n].full < ALIKE && !g->joined[other] &&
+            standings[other].made == standings[root].made &&
             standings[other].claims == standings[root].claims && lean_to(g, best, other) > 0)
             best = other;
     }

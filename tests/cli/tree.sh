@@ -47,10 +47,12 @@ tare scan "$dir/m"
 shape >"$dir/out"
 diff "$dir/want" "$dir/out" >&2 || fail "given back: another tree"
 
-# A card that names somebody else: told, and not used.
+# A card that names somebody else: told, and not used. What merges name are no bases.
 printf -- '---\nbase_model: demo/reed-1m\n---\n' >"$dir/m/demo/quill-1m-code/README.md"
+cp "$TARE_DATA/samples/demo/quill-1m-merge/README.md" "$dir/m/demo/quill-1m-merge/README.md"
 tare scan "$dir/m"
 LC_ALL=C tare tree >"$dir/out"
+grep '^demo/quill-1m  .* 7 members' "$dir/out" >/dev/null || fail "another root"
 has 'claims demo/reed-1m: the bits say no'
 tare tree --json >"$dir/out"
 has '"contradicted":true'

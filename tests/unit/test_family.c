@@ -124,6 +124,27 @@ static void family_forest__claims_in_a_circle__leave_a_root(void **state)
     assert_true((w.edges[base].parent == -1) != (w.edges[fine].parent == -1));
 }
 
+/* Training moves them the same way, so most of them are nearer to the one that only went that way.
+ */
+static void family_forest__fine_tunes_that_learned_alike__stay_below_the_base(void **state)
+{
+    (void)state;
+    struct world w = {0};
+    int base = add_base(&w, 1), common = add_fine(&w, base, 20);
+    for (uint32_t i = 0; i < 4; i++) {
+        uint16_t *fine = w.profiles[add_fine(&w, base, 30 + i)];
+        size_t begin = i ? 0 : ELEMENTS / 2; /* the lower half of one was frozen */
+        memcpy(fine, w.profiles[base], begin * sizeof *fine);
+        for (size_t k = begin; k < ELEMENTS; k++) {
+            float drift = test_widen(w.profiles[common][k]) - test_widen(w.profiles[base][k]);
+            fine[k] = test_narrow(test_widen(fine[k]) + 0.6f * drift);
+        }
+    }
+    solve(&w);
+    assert_int_equal(w.edges[base].parent, -1);
+    assert_int_equal(w.edges[common].parent, base);
+}
+
 static void family_forest__mean_of_two_fine_tunes__is_their_merge(void **state)
 {
     (void)state;
@@ -291,6 +312,7 @@ int main(void)
         cmocka_unit_test(family_forest__other_architecture__is_not_compared),
         cmocka_unit_test(family_forest__claim_that_the_bits_deny__is_not_used),
         cmocka_unit_test(family_forest__claims_in_a_circle__leave_a_root),
+        cmocka_unit_test(family_forest__fine_tunes_that_learned_alike__stay_below_the_base),
         cmocka_unit_test(family_forest__mean_of_two_fine_tunes__is_their_merge),
         cmocka_unit_test(family_forest__checkpoints_of_a_run__are_in_order_below_the_base),
         cmocka_unit_test(profile_distance__simulated_pairs__keep_six_deviations_from_the_cut),
