@@ -70,8 +70,7 @@ static void run(struct app *app, const sigset_t *during)
         struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
                                {.fd = session_fd(app->session), .events = POLLIN}};
         const struct timespec quarter = {.tv_nsec = 250000000};
-        bool moving = app->scanning || session_busy(app->session) || app->plan_waiting ||
-                      app->delta.waiting || app->duplicates.waiting;
+        bool moving = app_waits(app) || session_busy(app->session);
         int n = ppoll(fds, COUNT_OF(fds), moving ? &quarter : NULL, during);
         if (n < 0 && errno != EINTR)
             break;
@@ -171,11 +170,28 @@ static void end_list(struct path_list *list)
     list->paths[list->count] = NULL;
 }
 
+/* How lists were shown last, for the next time. */
+static void remember(const struct app *app, const struct settings *before, bool readonly)
+{
+    const struct settings now = {.sort = app->sort,
+                                 .reverse = app->reverse,
+                                 .details = app->details,
+                                 .measure = (unsigned)app->delta.measure};
+    if (!readonly && (now.sort != before->sort || now.reverse != before->reverse ||
+                      now.details != before->details || now.measure != before->measure))
+        settings_write(&now);
+}
+
 static int explore(struct arguments *arguments)
 {
     sigset_t during;
-    struct app app = {
-        .sort = VIEW_FREES, .details = true, .scanning = true, .duplicates = {.open = -1}};
+    struct app app = {.scanning = true, .duplicates = {.open = -1}};
+    struct settings settings = {.sort = VIEW_FREES, .details = true};
+    settings_read(&settings);
+    app.sort = settings.sort;
+    app.reverse = settings.reverse;
+    app.details = settings.details;
+    app.delta.measure = (enum delta_measure)MIN(settings.measure, MEASURES - 1u);
     struct path_list scope = {0};
     struct doctor_report places = {0};
     struct err err = {0};
@@ -210,6 +226,7 @@ static int explore(struct arguments *arguments)
         session_scan(app.session, scope.count ? (const char *const *)scope.paths : NULL);
         run(&app, &during);
         term_close();
+        remember(&app, &settings, arguments->options.readonly);
     }
     if (app.session && session_busy(app.session))
         fprintf(stderr, "tare: finishing the file in flight …\n");

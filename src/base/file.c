@@ -5,9 +5,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -191,6 +194,54 @@ int file_replace(int dir, const char *name, const void *data, size_t n, mode_t m
     if (r < 0)
         (void)unlinkat(dir, temporary, 0);
     return r < 0 ? r : file_sync_dir(dir, err);
+}
+
+int file_write_new(const char *path, const void *data, size_t n, struct err *err)
+{
+    AUTO_FD int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0 && errno == EEXIST)
+        return err_set(err, ERR_EXISTS, "%s: it is there already", path);
+    if (fd < 0)
+        return err_sys(err, "%s", path);
+    int r = file_pwrite(fd, data, n, 0, err);
+    if (r == 0 && fsync(fd) < 0)
+        r = err_sys(err, "%s", path);
+    if (r < 0)
+        (void)unlink(path);
+    return r;
+}
+
+int file_extents(int fd, struct hash128 *ret, struct err *err)
+{
+    enum {
+        MOST = 256,
+        VAGUE = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_DATA_INLINE |
+                FIEMAP_EXTENT_DATA_TAIL
+    };
+    AUTO_FREE struct fiemap *map = mem_alloc(sizeof *map + MOST * sizeof map->fm_extents[0]);
+    AUTO_BUF struct buf places = {0};
+    for (uint64_t at = 0;;) {
+        *map = (struct fiemap){.fm_start = at,
+                               .fm_length = FIEMAP_MAX_OFFSET - at,
+                               .fm_flags = at ? 0 : FIEMAP_FLAG_SYNC,
+                               .fm_extent_count = MOST};
+        if (ioctl(fd, FS_IOC_FIEMAP, map) < 0)
+            return err_set(err, ERR_UNSUPPORTED, "the system does not tell where its bytes lie");
+        for (uint32_t i = 0; i < map->fm_mapped_extents; i++) {
+            const struct fiemap_extent *e = &map->fm_extents[i];
+            const uint64_t place[] = {e->fe_logical, e->fe_physical, e->fe_length};
+            if (e->fe_flags & VAGUE || !e->fe_length)
+                return err_set(err, ERR_UNSUPPORTED, "its bytes have no place of their own");
+            buf_add(&places, place, sizeof place);
+            at = e->fe_logical + e->fe_length;
+            if (e->fe_flags & FIEMAP_EXTENT_LAST) {
+                *ret = hash128_of(places.data, places.len);
+                return 0;
+            }
+        }
+        if (!map->fm_mapped_extents)
+            return err_set(err, ERR_UNSUPPORTED, "it has no bytes of its own");
+    }
 }
 
 int file_open_dir(int dir, const char *path, struct err *err)

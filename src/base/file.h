@@ -4,6 +4,7 @@
 #define TARE_BASE_FILE_H
 
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 #include <sys/stat.h>
@@ -47,6 +48,14 @@ int file_replace(int dir, const char *name, const void *data, size_t n, mode_t m
 
 /* Nanoseconds since 1970; times that do not fit come out as INT64_MAX or INT64_MIN. */
 int64_t file_nanoseconds(const struct timespec *time);
+
+/* Makes a file that is not there yet, durable; ERR_EXISTS. What fails leaves none behind. */
+int file_write_new(const char *path, const void *data, size_t n, struct err *err);
+/*
+ * A hash of where on its file system the bytes of a file lie: the same for clones (reflinks), of
+ * which the bytes are there once. ERR_UNSUPPORTED where the system does not tell.
+ */
+int file_extents(int fd, struct hash128 *ret, struct err *err);
 
 /* fsync of a directory. */
 int file_sync_dir(int dir, struct err *err);

@@ -48,25 +48,6 @@ static int hex4(struct scan *scan, uint32_t *ret)
     return 0;
 }
 
-static void add_point(struct buf *out, uint32_t c)
-{
-    if (c < 0x80) {
-        buf_char(out, (char)c);
-    } else if (c < 0x800) {
-        buf_char(out, (char)(0xc0 | c >> 6));
-        buf_char(out, (char)(0x80 | (c & 0x3f)));
-    } else {
-        if (c < 0x10000) {
-            buf_char(out, (char)(0xe0 | c >> 12));
-        } else {
-            buf_char(out, (char)(0xf0 | c >> 18));
-            buf_char(out, (char)(0x80 | (c >> 12 & 0x3f)));
-        }
-        buf_char(out, (char)(0x80 | (c >> 6 & 0x3f)));
-        buf_char(out, (char)(0x80 | (c & 0x3f)));
-    }
-}
-
 /* Behind a backslash. */
 static int take_escape(struct scan *scan, struct err *err)
 {
@@ -92,7 +73,7 @@ static int take_escape(struct scan *scan, struct err *err)
     } else if (point >= 0xdc00 && point < 0xe000) {
         return bad(scan, "lone surrogate", err);
     }
-    add_point(&scan->text, point);
+    text_put_point(&scan->text, point);
     return 0;
 }
 

@@ -50,6 +50,25 @@ size_t text_decode(const char *p, size_t n, uint32_t *ret_point)
     return len;
 }
 
+void text_put_point(struct buf *out, uint32_t c)
+{
+    if (c < 0x80) {
+        buf_char(out, (char)c);
+    } else if (c < 0x800) {
+        buf_char(out, (char)(0xc0 | c >> 6));
+        buf_char(out, (char)(0x80 | (c & 0x3f)));
+    } else {
+        if (c < 0x10000) {
+            buf_char(out, (char)(0xe0 | c >> 12));
+        } else {
+            buf_char(out, (char)(0xf0 | c >> 18));
+            buf_char(out, (char)(0x80 | (c >> 12 & 0x3f)));
+        }
+        buf_char(out, (char)(0x80 | (c >> 6 & 0x3f)));
+        buf_char(out, (char)(0x80 | (c & 0x3f)));
+    }
+}
+
 bool text_is_utf8(const char *p, size_t n)
 {
     uint32_t point;
@@ -158,12 +177,11 @@ static size_t tail_start(const char *text, int width)
     return i;
 }
 
-void text_fit(struct buf *out, const char *text, int width)
+void text_shorten(struct buf *out, const char *text, int width)
 {
     int have = text_width(text);
     if (width <= 0)
         return;
-    size_t start = out->len;
     if (have <= width) {
         buf_str(out, text);
     } else if (width < 3) {
@@ -174,6 +192,13 @@ void text_fit(struct buf *out, const char *text, int width)
         buf_str(out, text_utf8() ? "\xe2\x80\xa6" : "~");
         buf_str(out, text + tail_start(text, width - 1 - head));
     }
+}
+
+void text_fit(struct buf *out, const char *text, int width)
+{
+    size_t start = out->len;
+    buf_add(out, "", 0);
+    text_shorten(out, text, width);
     for (int pad = width - text_width(out->data + start); pad > 0; pad--)
         buf_char(out, ' ');
 }

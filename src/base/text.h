@@ -30,6 +30,8 @@ void text_set_utf8(bool on);
 /* Length in bytes of the code point at p (n bytes there), 0 where it is not strict UTF-8. */
 size_t text_decode(const char *p, size_t n, uint32_t *ret_point);
 bool text_is_utf8(const char *p, size_t n);
+/* Appends a code point as UTF-8. */
+void text_put_point(struct buf *out, uint32_t point);
 
 /* Columns that a code point, or escaped text, takes on a terminal. */
 int text_point_width(uint32_t point);
@@ -37,6 +39,9 @@ int text_width(const char *text);
 
 /* Appends text cut or padded to exactly width columns; a cut shows an ellipsis in the middle. */
 void text_fit(struct buf *out, const char *text, int width);
+
+/* The same without the padding. */
+void text_shorten(struct buf *out, const char *text, int width);
 
 /* "16.1G", "512", "3.4M": decimal units, at most 5 characters. */
 void text_size(char dst[16], uint64_t bytes);

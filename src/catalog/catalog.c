@@ -58,6 +58,9 @@ enum statement {
     RELATIONS_PUT,
     RELATIONS_FIND,
     ORPHAN_RELATIONS,
+    COMPARISON_PUT,
+    COMPARISON_FIND,
+    COMPARISONS_TRIM,
     EDGES_DROP,
     EDGE_PUT,
     EDGE_FIND,
@@ -174,6 +177,11 @@ static const char *const statements[STATEMENT_COUNT] = {
     [RELATIONS_PUT] = "INSERT OR REPLACE INTO relations VALUES(?1, ?2, ?3)",
     [RELATIONS_FIND] = "SELECT data FROM relations WHERE model = ?1 AND profile = ?2",
     [ORPHAN_RELATIONS] = "DELETE FROM relations WHERE model NOT IN (SELECT row FROM models)",
+    [COMPARISON_PUT] = "INSERT OR REPLACE INTO comparisons VALUES(?1, ?2)",
+    [COMPARISON_FIND] = "SELECT data FROM comparisons WHERE key = ?1",
+    /* They are quickly found again: some 40 MB of them are enough. */
+    [COMPARISONS_TRIM] =
+        "DELETE FROM comparisons WHERE (SELECT count(*) FROM comparisons) > 100000",
     [EDGES_DROP] = "DELETE FROM edges",
     [EDGE_PUT] = "INSERT INTO edges VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [EDGE_FIND] = "SELECT parent, second, distance, kin, shared, contents FROM edges"
@@ -1143,14 +1151,10 @@ int catalog_put_relations(struct catalog *catalog, int64_t model, const struct h
     return run(catalog, st, err);
 }
 
-int catalog_find_relations(struct catalog *catalog, int64_t model, const struct hash128 *profile,
-                           void *data, size_t n, struct err *err)
+/* The n bytes that a statement finds. ERR_NOTFOUND where there are none, or not so many. */
+static int take_data(struct catalog *catalog, sqlite3_stmt *st, void *data, size_t n,
+                     struct err *err)
 {
-    sqlite3_stmt *st = statement(catalog, RELATIONS_FIND);
-    if (st) {
-        sqlite3_bind_int64(st, 1, model);
-        bind_hash(st, 2, profile);
-    }
     int r = step(catalog, st, err);
     if (r < 0)
         return r;
@@ -1159,7 +1163,38 @@ int catalog_find_relations(struct catalog *catalog, int64_t model, const struct 
         memcpy(data, sqlite3_column_blob(st, 0), n);
     if (r > 0)
         sqlite3_reset(st);
-    return found ? 0 : err_set(err, ERR_NOTFOUND, "its relations are not in the catalog");
+    return found ? 0 : err_set(err, ERR_NOTFOUND, "it is not in the catalog");
+}
+
+int catalog_find_relations(struct catalog *catalog, int64_t model, const struct hash128 *profile,
+                           void *data, size_t n, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, RELATIONS_FIND);
+    if (st) {
+        sqlite3_bind_int64(st, 1, model);
+        bind_hash(st, 2, profile);
+    }
+    return take_data(catalog, st, data, n, err);
+}
+
+int catalog_put_comparison(struct catalog *catalog, const struct hash128 *key, const void *data,
+                           size_t n, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, COMPARISON_PUT);
+    if (st) {
+        bind_hash(st, 1, key);
+        bind_bytes(st, 2, data, n);
+    }
+    return run(catalog, st, err);
+}
+
+int catalog_find_comparison(struct catalog *catalog, const struct hash128 *key, void *data,
+                            size_t n, struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, COMPARISON_FIND);
+    if (st)
+        bind_hash(st, 1, key);
+    return take_data(catalog, st, data, n, err);
 }
 
 int catalog_find_edge(struct catalog *catalog, int64_t model, struct catalog_edge *ret,
@@ -1366,7 +1401,7 @@ int catalog_sweep_root(struct catalog *catalog, const char *root, struct err *er
 int catalog_drop_orphans(struct catalog *catalog, struct err *err)
 {
     static const enum statement drops[] = {ORPHAN_TENSORS, ORPHAN_FILES, ORPHAN_CLAIMS,
-                                           ORPHAN_RELATIONS};
+                                           ORPHAN_RELATIONS, COMPARISONS_TRIM};
     int r = 0;
     for (size_t i = 0; i < COUNT_OF(drops) && r == 0; i++)
         r = run(catalog, statement(catalog, drops[i]), err);

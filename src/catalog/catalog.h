@@ -208,6 +208,12 @@ int catalog_put_relations(struct catalog *catalog, int64_t model, const struct h
 int catalog_find_relations(struct catalog *catalog, int64_t model, const struct hash128 *profile,
                            void *data, size_t n, struct err *err);
 
+/* What comparing two contents found: n bytes of src/ops/delta.c. ERR_NOTFOUND as above. */
+int catalog_put_comparison(struct catalog *catalog, const struct hash128 *key, const void *data,
+                           size_t n, struct err *err);
+int catalog_find_comparison(struct catalog *catalog, const struct hash128 *key, void *data,
+                            size_t n, struct err *err);
+
 /* Who descends from whom; parent, and second of a merge, 0: nobody. kin: enum kin of
  * model/library.h. */
 struct catalog_edge {

@@ -45,6 +45,8 @@ static const char *const schema_steps[] = {
     "ALTER TABLE models ADD COLUMN family_key BLOB;"
     "CREATE TABLE relations(model INTEGER PRIMARY KEY, profile BLOB, data BLOB);"
     "CREATE TABLE keys(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;",
+    /* What comparing the contents of two tensors found. */
+    "CREATE TABLE comparisons(key BLOB PRIMARY KEY, data BLOB) WITHOUT ROWID;",
 };
 
 #endif

@@ -22,13 +22,16 @@ const struct command cli_commands[] = {
      cli_scan, false},
     {"list", "[--sort KEY] [--filter TEXT]", "models, what they weigh and what they would free",
      OPT_SORT | OPT_FILTER, 0, 0, cli_list, false},
-    {"show", "MODEL [--exact]", "files, tensors, lineage and state of one model", OPT_EXACT, 1, 1,
-     cli_show, false},
+    {"show", "MODEL [--exact] [--tensor NAME]",
+     "files, tensors, lineage and state of one model, or one tensor of it", OPT_EXACT | OPT_TENSOR,
+     1, 1, cli_show, false},
     {"tree", "", "families: who descends from whom, and how that is known", 0, 0, 0, cli_tree,
      false},
     {"duplicates", "[--files]", "what is stored more than once, and what that wastes", OPT_FILES, 0,
      0, cli_duplicates, false},
-    {"report", "[--by family|dtype|age|owner|root] [--format text|markdown|csv]",
+    {"overview", "", "what is there, and what can be freed by doing what", 0, 0, 0, cli_overview,
+     false},
+    {"report", "[--by family|dtype|state|age|owner|root] [--format text|markdown|csv]",
      "what eats the disk, summed", OPT_BY | OPT_FORMAT, 0, 0, cli_report, false},
     {"delta", "MODEL [BASE]", "what differs between a model and its base, layer by layer", 0, 1, 2,
      cli_delta, false},
@@ -107,6 +110,7 @@ static const struct option long_options[] = {
     {"files", no_argument, NULL, LONG_OPT + 18},
     {"by", required_argument, NULL, LONG_OPT + 19},
     {"format", required_argument, NULL, LONG_OPT + 20},
+    {"tensor", required_argument, NULL, LONG_OPT + 21},
     {NULL, 0, NULL, 0},
 };
 
@@ -325,9 +329,10 @@ static int take_option(struct cli *cli, int c)
     const struct {
         int bit;
         const char **value;
-    } values[] = {{OPT_FORGET, &cli->forget}, {OPT_SORT, &cli->sort},    {OPT_FILTER, &cli->filter},
-                  {OPT_BASE, &cli->base},     {OPT_TO, &cli->to},        {OPT_CODEC, &cli->codec},
-                  {OPT_BY, &cli->by},         {OPT_FORMAT, &cli->format}};
+    } values[] = {
+        {OPT_FORGET, &cli->forget}, {OPT_SORT, &cli->sort},     {OPT_FILTER, &cli->filter},
+        {OPT_BASE, &cli->base},     {OPT_TO, &cli->to},         {OPT_CODEC, &cli->codec},
+        {OPT_BY, &cli->by},         {OPT_FORMAT, &cli->format}, {OPT_TENSOR, &cli->tensor}};
     switch (c) {
     case 'j':
         cli->json = true;

@@ -39,6 +39,7 @@ enum {
     OPT_FILES = 1 << 18,
     OPT_BY = 1 << 19,
     OPT_FORMAT = 1 << 20,
+    OPT_TENSOR = 1 << 21,
 };
 
 struct cli {
@@ -47,7 +48,7 @@ struct cli {
     const char *const *args; /* what follows the command, NULL-terminated */
     size_t arg_count;
     unsigned given; /* OPT_… */
-    const char *sort, *filter, *base, *to, *codec, *forget, *by, *format;
+    const char *sort, *filter, *base, *to, *codec, *forget, *by, *format, *tensor;
     bool json, quiet, write;
 };
 
@@ -101,6 +102,10 @@ js *cli_model_json(const struct library *library, const struct lib_model *model)
 /* The parents of a model as --json shows them in tree and show. */
 js *cli_parents_json(const struct library *library, int model);
 
+struct report;
+/* Puts the rows of a report under a key. */
+void cli_put_report(js *document, const char *key, const struct report *report);
+
 struct done_report;
 /* Shows what a verb did to models ("compressed"), with r and err its result; the exit status. */
 int cli_done(struct cli *cli, struct done_report *report, const char *verb, int r,
@@ -113,6 +118,7 @@ int cli_tree(struct cli *cli);
 int cli_delta(struct cli *cli);
 int cli_duplicates(struct cli *cli);
 int cli_report(struct cli *cli);
+int cli_overview(struct cli *cli);
 int cli_plan(struct cli *cli);
 int cli_compress(struct cli *cli);
 int cli_decompress(struct cli *cli);

@@ -24,7 +24,7 @@ static int run(void *context, struct progress *progress)
 
 static bool is_shown(const struct cli *cli, const struct duplicate_group *group)
 {
-    return !(cli->given & OPT_FILES) || group->kind == DUPLICATE_FILES;
+    return !(cli->given & OPT_FILES) || group->kind != DUPLICATE_TENSORS;
 }
 
 static js *place_json(const struct work *work, const struct duplicate_place *place)
@@ -44,10 +44,11 @@ static js *group_json(const struct work *work, const struct duplicate_group *gro
 {
     bool tensors = group->kind == DUPLICATE_TENSORS;
     js *object = js_object(), *places = js_list(), *shape = js_list();
-    js_put_text(object, "kind", tensors ? "tensor" : "file");
+    js_put_text(object, "kind", duplicate_kind_name(group->kind));
     js_put_int(object, "bytes", (int64_t)group->bytes);
     js_put_int(object, "copies", (int64_t)group->count);
     js_put_int(object, "wasted", (int64_t)group->wasted);
+    js_put_int(object, "clones", (int64_t)group->clones);
     js_put_text(object, "dtype", tensors ? dtype_name(group->dtype) : NULL);
     for (size_t i = 0; i < group->dims; i++)
         js_push(shape, js_of_int((int64_t)group->shape[i]));
@@ -64,7 +65,11 @@ static void print_group(const struct work *work, const struct duplicate_group *g
     text_size(wasted, group->wasted);
     text_size(bytes, group->bytes);
     printf("%7s wasted: %zu %s of %s\n", wasted, group->count,
-           group->kind == DUPLICATE_FILES ? "files" : "tensors", bytes);
+           group->kind == DUPLICATE_TENSORS ? "tensors" : "files", bytes);
+    if (group->kind == DUPLICATE_FORMATS)
+        printf("          %s\n", duplicate_advice(group));
+    if (group->clones)
+        printf("          %zu of them share their blocks (clones)\n", group->clones);
     for (size_t i = 0; i < MIN(group->count, (size_t)PLACES_SHOWN); i++) {
         const struct duplicate_place *place = &group->places[i];
         AUTO_BUF struct buf tensor = {0};

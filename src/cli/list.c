@@ -4,7 +4,7 @@
 
 #include "base/text.h"
 #include "ops/delta.h"
-#include "ops/tree.h"
+#include "ops/details.h"
 #include "ops/tree.h"
 #include "ops/view.h"
 
@@ -203,12 +203,10 @@ static int print_tensor(void *context, const struct view_tensor *tensor)
     AUTO_BUF struct buf shape = {0}, name = {0};
     char size[16];
     (void)context;
-    for (uint32_t i = 0; i < t->dims; i++)
-        buf_printf(&shape, "%s%llu", i ? "x" : "", (unsigned long long)t->shape[i]);
+    details_shape(t->shape, t->dims, &shape);
     text_escape(&name, t->name, t->name_len);
     text_size(size, t->bytes);
-    printf("  %-9s %-18s %7s  %s\n", dtype_name(t->dtype), shape.len ? shape.data : "scalar", size,
-           name.data);
+    printf("  %-9s %-18s %7s  %s\n", dtype_name(t->dtype), shape.data, size, name.data);
     return 0;
 }
 
@@ -304,6 +302,73 @@ static int show_exact(struct cli *cli, struct library *library, int model, js *d
     return r;
 }
 
+struct tensor_work {
+    struct cli *cli;
+    struct library *library;
+    int model;
+    struct tensor_look look;
+    struct err *err;
+};
+
+static int run_tensor(void *context, struct progress *progress)
+{
+    struct tensor_work *work = context;
+    const char *name = work->cli->tensor;
+    return ops_tensor(work->cli->ops, work->library, work->model, name, strlen(name), progress,
+                      &work->look, work->err);
+}
+
+static js *look_json(const struct library *library, const struct tensor_look *look)
+{
+    const struct exponents *s = &look->spread;
+    js *object = js_object(), *exponents = js_object(), *places = js_list();
+    js_put_name(object, "name", look->tensor.name, look->tensor.name_len);
+    js_put_text(object, "dtype", dtype_name(look->tensor.dtype));
+    js_put_int(object, "bytes", (int64_t)look->tensor.bytes);
+    js_put_int(object, "elements", (int64_t)look->all);
+    js_put_int(object, "sampled", (int64_t)s->elements);
+    js_put_int(object, "zeros", (int64_t)s->zeros);
+    js_put_int(object, "infinities", (int64_t)s->infinities);
+    js_put_int(object, "nans", (int64_t)s->nans);
+    for (unsigned i = 0; i < EXPONENTS; i++) {
+        char power[16];
+        snprintf(power, sizeof power, "%d", exponents_power(look->tensor.dtype, i));
+        if (s->counts[i]) /* subnormal ones count with the smallest */
+            js_put_int(exponents, power, js_get_int(exponents, power, 0) + (int64_t)s->counts[i]);
+    }
+    js_put(object, "exponents", exponents);
+    for (size_t i = 0; i < look->place_count; i++) {
+        const struct tensor_place *p = &look->places[i];
+        js *place = js_object();
+        js_put_text(place, "model", p->model == NO_MODEL ? NULL : library->models[p->model].id);
+        js_put_name(place, "file", library->files[p->file].path,
+                    strlen(library->files[p->file].path));
+        js_put_name(place, "tensor", p->name, p->name_len);
+        js_push(places, place);
+    }
+    js_put(object, "places", places);
+    return object;
+}
+
+/* show --tensor: one tensor, its numbers and where else it stands. */
+static int show_tensor(struct cli *cli, struct library *library, int model, struct err *err)
+{
+    struct tensor_work work = {.cli = cli, .library = library, .model = model, .err = err};
+    AUTO_BUF struct buf text = {0};
+    int r = cli_run(cli, run_tensor, &work);
+    if (r < 0)
+        return r;
+    if (cli->json) {
+        cli_print_json(look_json(library, &work.look));
+    } else {
+        tensor_look_text(library, &work.look, &text);
+        cli_print("%s\n", cli->tensor);
+        fputs(text.data, stdout);
+    }
+    tensor_look_release(&work.look);
+    return 0;
+}
+
 int cli_show(struct cli *cli)
 {
     struct library *library;
@@ -318,7 +383,9 @@ int cli_show(struct cli *cli)
         return cli_fail(&err);
     }
     const struct lib_model *model = &library->models[index];
-    if (cli->json) {
+    if (cli->tensor) {
+        r = show_tensor(cli, library, index, &err);
+    } else if (cli->json) {
         js *document = cli_model_json(library, model), *tensors = js_list();
         put_files(document, library, model);
         r = view_tensors(cli->ops, library, model, add_tensor, tensors, &err);

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "ops/report.h"
+#include "ops/table.h"
 
 #include <string.h>
 #include <time.h>
@@ -23,32 +24,40 @@ static js *row_json(const struct report_row *row)
     return object;
 }
 
-static void print_json(const struct report *report, enum report_by by)
+void cli_put_report(js *document, const char *key, const struct report *report)
 {
-    js *document = js_object(), *rows = js_list();
+    js *rows = js_list();
     for (size_t i = 0; i < report->count; i++)
         js_push(rows, row_json(&report->rows[i]));
+    js_put(document, key, rows);
+}
+
+static void print_json(const struct report *report, enum report_by by)
+{
+    js *document = js_object();
     js_put_text(document, "by", report_by_name(by));
-    js_put(document, "rows", rows);
+    cli_put_report(document, "rows", report);
     js_put(document, "total", row_json(&report->total));
     cli_print_json(document);
 }
 
-/* Bytes, as integers; keys quoted, with quotes doubled. */
 static void print_csv(const struct report *report, enum report_by by)
 {
-    printf("%s,models,size,disk,stored,frees\n", report_by_name(by));
+    const char *const columns[] = {report_by_name(by), "models", "size", "disk", "stored", "frees"};
+    struct table table = {.columns = columns, .width = COUNT_OF(columns)};
+    AUTO_BUF struct buf text = {0};
     for (size_t i = 0; i < report->count; i++) {
         const struct report_row *row = &report->rows[i];
-        AUTO_FREE char *safe = text_safe(row->key);
-        /* What begins like a formula would be one to a spreadsheet. */
-        printf("\"%s", strchr("=+-@", *safe) && *safe ? "'" : "");
-        for (const char *p = safe; *p; p++)
-            printf(*p == '"' ? "\"\"" : "%c", *p);
-        printf("\",%zu,%llu,%llu,%llu,%lld\n", row->models, (unsigned long long)row->size,
-               (unsigned long long)row->disk, (unsigned long long)row->stored,
-               (long long)row->frees);
+        table_text(&table, row->key);
+        table_int(&table, (int64_t)row->models);
+        table_int(&table, (int64_t)row->size);
+        table_int(&table, (int64_t)row->disk);
+        table_int(&table, (int64_t)row->stored);
+        table_int(&table, row->frees);
     }
+    table_csv(&table, &text);
+    table_release(&table);
+    fputs(text.data, stdout);
 }
 
 static void print_row(const struct report_row *row, const char *key, bool markdown, int width)
@@ -95,7 +104,7 @@ int cli_report(struct cli *cli)
     const char *format = cli->format ? cli->format : "text";
     bool csv = strcmp(format, "csv") == 0, markdown = strcmp(format, "markdown") == 0;
     if (cli->by && !report_by_parse(cli->by, &by)) {
-        err_set(&err, ERR_USAGE, "--by takes family, dtype, age, owner or root");
+        err_set(&err, ERR_USAGE, "--by takes family, dtype, state, age, owner or root");
         return cli_fail(&err);
     }
     if (!csv && !markdown && strcmp(format, "text") != 0) {

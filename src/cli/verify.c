@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "ops/compress.h"
+#include "ops/details.h"
 #include "ops/scan.h"
 
 #include <string.h>
@@ -149,35 +150,25 @@ static void add_entry(void *context, const char *line, size_t n)
         js_push(context, entry);
 }
 
-static void print_entry(const js *entry)
+static void print_entry(void *context, const char *line, size_t n)
 {
-    char when[32], before[16], after[16];
-    AUTO_BUF struct buf names = {0};
-    const js *models = js_get(entry, "models");
-    for (size_t i = 0; i < js_count(models); i++)
-        buf_printf(&names, "%s%s", i ? ", " : "", js_text(js_at(models, i)));
-    text_time(when, js_get_int(entry, "time", 0));
-    text_size(before, (uint64_t)js_get_int(entry, "before", 0));
-    text_size(after, (uint64_t)js_get_int(entry, "after", 0));
-    cli_print("%s  %-12s %7s -> %7s  %s  %s\n", when, js_get_text(entry, "what"), before, after,
-              js_get_text(entry, "result"), names.len ? names.data : "");
+    AUTO_BUF struct buf text = {0};
+    (void)context;
+    if (log_describe(line, n, NULL, &text))
+        puts(text.data);
 }
 
 int cli_log(struct cli *cli)
 {
     struct err err = {0};
+    if (!cli->json)
+        return ops_log(cli->ops, print_entry, NULL, &err) < 0 ? cli_fail(&err) : EXIT_DONE;
     js *document = js_object(), *entries = js_list();
     js_put(document, "entries", entries);
     if (ops_log(cli->ops, add_entry, entries, &err) < 0) {
         js_free(document);
         return cli_fail(&err);
     }
-    if (cli->json) {
-        cli_print_json(document);
-        return EXIT_DONE;
-    }
-    for (size_t i = 0; i < js_count(entries); i++)
-        print_entry(js_at(entries, i));
-    js_free(document);
+    cli_print_json(document);
     return EXIT_DONE;
 }

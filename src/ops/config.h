@@ -7,6 +7,7 @@
 #define TARE_OPS_CONFIG_H
 
 #include "ops/ops.h"
+#include "ops/view.h"
 
 struct config {
     struct path_list roots, stores;
@@ -17,5 +18,20 @@ struct config {
  * are told in notes (may be NULL). */
 void config_read(struct config *config, struct buf *notes);
 void config_release(struct config *config);
+
+/*
+ * What the explorer remembers of its last use, in $XDG_STATE_HOME/tare/explorer: lines "KEY =
+ * VALUE". The configuration is people's, this is the program's.
+ */
+struct settings {
+    enum view_sort sort;
+    bool reverse, details;
+    unsigned measure; /* of the Delta tab */
+};
+
+/* What is not there, or not understood, stays as it is. */
+void settings_read(struct settings *settings);
+/* Where it cannot be written, nothing is remembered. */
+void settings_write(const struct settings *settings);
 
 #endif

@@ -2,97 +2,39 @@
 /* What differs between two models. */
 #include "ops/delta.h"
 
-#include "base/file.h"
-#include "catalog/catalog.h"
-#include "ops/choose.h"
 #include "ops/material.h"
+#include "ops/side.h"
 
-#include <fcntl.h>
 #include <string.h>
 
-enum { BLOCK = 1024 * 1024 /* bytes that are read at once */ };
-
-/* A file of a model, open where it lies or in its store. */
-struct side_file {
-    struct catalog_tensors tensors;
-    struct store *store;
-    int fd;
+enum {
+    BLOCK = 1024 * 1024, /* bytes that are read at once */
+    SAMPLE = 64 * 1024,  /* bytes of a sampled block */
+    SAMPLES = 4,         /* of each tensor */
+    KEPT_VERSION = 1,    /* of what the catalog remembers */
 };
 
-struct side {
-    struct side_file *files;
-    size_t count;
-    struct map tensors; /* by name and shape: file << 32 | index */
-};
-
-/* One tensor of a side, ready to be read. */
-struct source {
-    const struct tensor *tensor;
-    struct bytes_at at;
-    struct content *content;
+/* What the catalog remembers of two contents; the same program wrote it. */
+struct kept {
+    uint64_t rows, untouched, estimated;
+    struct comparison sum;
 };
 
 struct work {
+    struct found {
+        struct hash128 key;
+        struct kept kept;
+    } * found;
+    size_t found_count, found_cap;
+    struct ops *ops;
+    struct chooser *chooser;
+    bool sampled;
     struct side own, base;
     struct progress *progress;
     struct delta_report *report;
     struct content_work *content;
     uint8_t *raw, *other, *converted; /* BLOCK bytes each */
 };
-
-/* ---- the two sides ---- */
-
-static void side_release(struct side *side)
-{
-    for (size_t i = 0; i < side->count; i++) {
-        catalog_tensors_release(&side->files[i].tensors);
-        store_close(side->files[i].store);
-        cleanup_fd(&side->files[i].fd);
-    }
-    free(side->files);
-    map_release(&side->tensors);
-}
-
-static int open_file(struct ops *ops, const struct lib_file *file, struct side_file *ret,
-                     struct err *err)
-{
-    bool here = file->state == FILE_PLAIN || file->state == FILE_KEPT;
-    int r = catalog_tensors(ops->catalog, file->row, &ret->tensors, err);
-    if (r == 0 && here)
-        r = MIN(ret->fd = file_open_regular(AT_FDCWD, file->path, NULL, err), 0);
-    else if (r == 0 && file->store)
-        r = store_open(file->store, STORE_READ, NULL, &ret->store, NULL, err);
-    else if (r == 0)
-        r = err_set(err, ERR_NOTFOUND, "%s: it is neither on disk nor in a store", file->path);
-    return r;
-}
-
-static int side_open(struct ops *ops, const struct library *library, int model, struct side *ret,
-                     struct err *err)
-{
-    const struct lib_model *m = &library->models[model];
-    int r = 0;
-    ret->files = mem_zalloc((m->file_count + 1) * sizeof *ret->files);
-    for (size_t i = 0; i < m->file_count && r == 0; i++) {
-        struct side_file *file = &ret->files[ret->count++];
-        file->fd = -1;
-        r = open_file(ops, &library->files[m->files[i]], file, err);
-        for (size_t t = 0; t < file->tensors.layout.count && r == 0; t++) {
-            struct hash128 key = tensor_key(&file->tensors.layout.tensors[t]);
-            map_put(&ret->tensors, &key, (uint64_t)i << 32 | t);
-        }
-    }
-    return r;
-}
-
-static int source_open(const struct side_file *file, size_t t, struct source *ret, struct err *err)
-{
-    *ret = (struct source){.tensor = &file->tensors.layout.tensors[t]};
-    ret->at = (struct bytes_at){.fd = file->fd, .offset = ret->tensor->offset};
-    int r = file->fd < 0 ? content_open(file->store, &file->tensors.ids[t], &ret->content, err) : 0;
-    ret->at.content = ret->content;
-    return r;
-}
 
 /* ---- one tensor ---- */
 
@@ -128,6 +70,19 @@ static int compare_block(struct work *work, const struct source *own, const stru
     return 0;
 }
 
+/* Blocks from everywhere in it. */
+static int sample_tensor(struct work *work, const struct source *own, const struct source *base,
+                         struct delta_tensor *tensor, struct err *err)
+{
+    unsigned width = MAX(dtype_width(own->tensor->dtype), dtype_width(base->tensor->dtype));
+    uint64_t count = own->tensor->bytes / dtype_width(own->tensor->dtype), n = SAMPLE / width;
+    int r = 0;
+    for (uint64_t i = 0; i < SAMPLES && r == 0; i++)
+        r = compare_block(work, own, base, (count - n) / (SAMPLES - 1) * i, (size_t)n, 0, tensor,
+                          err);
+    return r;
+}
+
 /* Blocks are whole rows where these are short enough. */
 static int compare_tensor(struct work *work, const struct source *own, const struct source *base,
                           struct delta_tensor *tensor, struct err *err)
@@ -136,14 +91,78 @@ static int compare_tensor(struct work *work, const struct source *own, const str
     unsigned width = MAX(dtype_width(t->dtype), dtype_width(base->tensor->dtype));
     uint64_t count = t->bytes / dtype_width(t->dtype);
     uint64_t columns = t->dims == 2 ? t->shape[1] : 0, most = BLOCK / width;
-    bool rows = columns && columns <= most;
+    bool rows = columns && columns <= most && !work->sampled;
     uint64_t each = rows ? most / columns * columns : most;
     int r = 0;
+    if (work->sampled && count > SAMPLES * SAMPLE / width)
+        return sample_tensor(work, own, base, tensor, err);
     tensor->rows = rows ? t->shape[0] : 0;
     for (uint64_t at = 0; at < count && r == 0; at += each)
         r = compare_block(work, own, base, at, (size_t)MIN(count - at, each),
                           rows ? (size_t)columns * dtype_width(t->dtype) : 0, tensor, err);
     return r;
+}
+
+/* What the tensor would take in a store: nothing where it is the base's. */
+static int estimate(struct work *work, const struct source *own, const struct source *base,
+                    struct delta_tensor *tensor, struct err *err)
+{
+    const struct base_at from = {base->at, base->tensor->bytes, base->tensor->dtype};
+    struct choice choice;
+    if (work->sampled || tensor->sum.unchanged == tensor->sum.elements)
+        return 0;
+    int r = choose(work->chooser, own->tensor->dtype, own->tensor->bytes, &own->at, &from, &choice,
+                   err);
+    if (r == 0)
+        tensor->estimated = MIN(choice.alone_bytes, choice.delta_bytes);
+    return r;
+}
+
+/* ---- what was found before ---- */
+
+/* By what it is remembered; false where a content is not known. */
+static bool kept_key(const struct side_file *own, size_t t, const struct side_file *base, size_t k,
+                     struct hash128 *ret)
+{
+    const struct tensor *a = &own->tensors.layout.tensors[t], *b = &base->tensors.layout.tensors[k];
+    const struct {
+        struct hash128 own, base;
+        uint64_t columns, dtypes[2], version, size;
+    } key = {own->tensors.ids[t],  base->tensors.ids[k], a->dims == 2 ? a->shape[1] : 0,
+             {a->dtype, b->dtype}, KEPT_VERSION,         sizeof(struct kept)};
+    *ret = hash128_of(&key, sizeof key);
+    return !hash128_is_zero(&key.own) && !hash128_is_zero(&key.base);
+}
+
+static bool find_kept(struct work *work, const struct hash128 *key, struct delta_tensor *tensor)
+{
+    struct kept kept;
+    if (catalog_find_comparison(work->ops->catalog, key, &kept, sizeof kept, NULL) < 0)
+        return false;
+    tensor->rows = kept.rows;
+    tensor->untouched = kept.untouched;
+    tensor->estimated = kept.estimated;
+    tensor->sum = kept.sum;
+    return true;
+}
+
+static void keep(struct work *work, const struct hash128 *key, const struct delta_tensor *tensor)
+{
+    *ARRAY_ADD(work->found, work->found_count, work->found_cap) =
+        (struct found){*key, {tensor->rows, tensor->untouched, tensor->estimated, tensor->sum}};
+}
+
+/* In one go, when all is read: others write to the catalog, too. Also of what was cut short. */
+static void keep_all(struct work *work)
+{
+    struct catalog *catalog = work->ops->catalog;
+    int r = work->found_count ? catalog_begin(catalog, NULL) : -1;
+    if (r < 0)
+        return;
+    for (size_t i = 0; i < work->found_count && r == 0; i++)
+        r = catalog_put_comparison(catalog, &work->found[i].key, &work->found[i].kept,
+                                   sizeof work->found[i].kept, NULL);
+    (void)catalog_end(catalog, r, NULL);
 }
 
 static struct delta_tensor *add_tensor(struct delta_report *report, const struct tensor *t,
@@ -154,7 +173,8 @@ static struct delta_tensor *add_tensor(struct delta_report *report, const struct
                 : ARRAY_ADD(report->unmatched, report->unmatched_count, report->unmatched_cap);
     *added = (struct delta_tensor){.name = arena_strndup(&report->arena, t->name, t->name_len),
                                    .name_len = t->name_len,
-                                   .dtype = t->dtype};
+                                   .dtype = t->dtype,
+                                   .bytes = t->bytes};
     module_of(t->name, t->name_len, &added->module);
     return added;
 }
@@ -163,7 +183,7 @@ static int take_tensor(struct work *work, size_t file, size_t index, struct err 
 {
     const struct tensor *t = &work->own.files[file].tensors.layout.tensors[index];
     struct hash128 key = tensor_key(t);
-    struct source own, base = {0};
+    struct source own = {0}, base = {0};
     uint64_t at;
     if (!dtype_is_float(t->dtype) || !t->bytes)
         return 0;
@@ -174,16 +194,26 @@ static int take_tensor(struct work *work, size_t file, size_t index, struct err 
         add_tensor(work->report, t, false);
         return 0;
     }
-    int r = source_open(&work->own.files[file], index, &own, err);
-    if (r == 0)
-        r = source_open(other, k, &base, err);
-    if (r == 0) {
-        struct delta_tensor *tensor = add_tensor(work->report, t, true);
-        r = compare_tensor(work, &own, &base, tensor, err);
-        compare_join(&work->report->total, &tensor->sum);
+    struct delta_tensor *tensor = add_tensor(work->report, t, true);
+    struct hash128 kept;
+    bool known = kept_key(&work->own.files[file], index, other, k, &kept);
+    int r = 0;
+    if (!known || !find_kept(work, &kept, tensor)) {
+        r = source_open(&work->own.files[file], index, &own, err);
+        if (r == 0)
+            r = source_open(other, k, &base, err);
+        if (r == 0)
+            r = compare_tensor(work, &own, &base, tensor, err);
+        if (r == 0)
+            r = estimate(work, &own, &base, tensor, err);
+        if (r == 0 && known && !work->sampled)
+            keep(work, &kept, tensor);
+        source_close(&own);
+        source_close(&base);
     }
-    content_free(own.content);
-    content_free(base.content);
+    compare_join(&work->report->total, &tensor->sum);
+    work->report->bytes += tensor->bytes;
+    work->report->estimated += tensor->estimated;
     return r;
 }
 
@@ -202,29 +232,46 @@ static int take_all(struct work *work, struct err *err)
     return r;
 }
 
-int ops_delta(struct ops *ops, const struct library *library, int model, int base,
-              struct progress *progress, struct delta_report *ret, struct err *err)
+static int compare(struct ops *ops, const struct library *library, int model, int base,
+                   bool sampled, struct progress *progress, struct delta_report *ret,
+                   struct err *err)
 {
-    struct work work = {.progress = progress, .report = ret};
-    *ret = (struct delta_report){0};
+    struct work work = {.ops = ops, .sampled = sampled, .progress = progress, .report = ret};
+    *ret = (struct delta_report){.sampled = sampled};
     int r = side_open(ops, library, model, &work.own, err);
     if (r == 0)
         r = side_open(ops, library, base, &work.base, err);
     work.content = content_work_new();
+    work.chooser = chooser_new();
     work.raw = mem_alloc(BLOCK);
     work.other = mem_alloc(BLOCK);
     work.converted = mem_alloc(BLOCK);
     if (r == 0)
         r = take_all(&work, err);
+    keep_all(&work);
+    free(work.found);
     free(work.raw);
     free(work.other);
     free(work.converted);
     content_work_free(work.content);
-    side_release(&work.own);
-    side_release(&work.base);
+    chooser_free(work.chooser);
+    side_close(&work.own);
+    side_close(&work.base);
     if (r < 0)
         delta_report_release(ret);
     return r;
+}
+
+int ops_delta(struct ops *ops, const struct library *library, int model, int base,
+              struct progress *progress, struct delta_report *ret, struct err *err)
+{
+    return compare(ops, library, model, base, false, progress, ret, err);
+}
+
+int ops_delta_sampled(struct ops *ops, const struct library *library, int model, int base,
+                      struct progress *progress, struct delta_report *ret, struct err *err)
+{
+    return compare(ops, library, model, base, true, progress, ret, err);
 }
 
 void delta_report_release(struct delta_report *report)

@@ -183,6 +183,7 @@ void demo_isolate(const char *folder, const char *hub)
 {
     setenv("HF_HUB_CACHE", hub, 1);
     setenv("XDG_DATA_HOME", folder, 1);
+    setenv("XDG_STATE_HOME", folder, 1);
 }
 
 char *demo_samples(void)

@@ -2,8 +2,12 @@
 /* Duplicates. Files are grouped by their content; tensors come from the catalog in order of ids. */
 #include "ops/duplicates.h"
 
+#include "base/file.h"
+#include "base/map.h"
+#include "base/text.h"
 #include "catalog/catalog.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 struct search {
@@ -47,15 +51,37 @@ static bool is_across(const struct search *s, const struct duplicate_group *grou
     return false;
 }
 
+/* Copies whose blocks are those of one before them: cp --reflink made them. */
+static size_t count_clones(const struct search *s, const struct duplicate_group *group)
+{
+    struct map seen = {0};
+    size_t clones = 0;
+    for (size_t i = 0; i < group->count && group->count > 1; i++) {
+        const struct lib_file *file = &s->library->files[group->places[i].file];
+        struct hash128 key;
+        uint64_t other;
+        AUTO_FD int fd = file_open_regular(AT_FDCWD, file->path, NULL, NULL);
+        if (fd < 0 || file_extents(fd, &key, NULL) < 0)
+            continue;
+        key.b[0] ^= (uint8_t)file->fsid;
+        clones += map_get(&seen, &key, &other);
+        map_put(&seen, &key, i);
+    }
+    map_release(&seen);
+    return clones;
+}
+
 /* Keeps the group that was gathered, if it has more than one place; another one begins. */
 static void end_group(struct search *s)
 {
     struct duplicate_group *group = &s->group;
     struct duplicates *ret = s->ret;
-    if (group->count > 1) {
+    group->clones = group->kind == DUPLICATE_FILES ? count_clones(s, group) : 0;
+    if (group->count > group->clones + 1) {
         size_t bytes = group->count * sizeof *group->places;
         struct duplicate_place *places = group->places;
-        group->wasted = group->bytes * (group->count - 1);
+        size_t copies = group->kind == DUPLICATE_FORMATS ? 2 : group->count - group->clones;
+        group->wasted = group->bytes * (copies - 1);
         group->across = is_across(s, group);
         group->places = arena_alloc(&ret->arena, bytes);
         memcpy(group->places, places, bytes);
@@ -105,6 +131,54 @@ static void find_files(struct search *s)
         add_place(s, order[i], "", 0);
     }
     end_group(s);
+}
+
+/* ---- formats ---- */
+
+/* Endings of one container; what has none of them is not compared. */
+static const char *const containers[][6] = {
+    {".safetensors"}, {".bin", ".pt", ".pth", ".ckpt"}, {".h5"}, {".msgpack"}, {".onnx"}, {".gguf"},
+};
+
+static int container_of(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(containers); i++)
+        for (size_t k = 0; k < COUNT_OF(containers[i]) && containers[i][k]; k++)
+            if (text_ends_with(name, containers[i][k]))
+                return (int)i;
+    return -1;
+}
+
+/*
+ * Two containers of one model that hold about as many bytes: the same weights for two kinds of
+ * loaders. What they hold is not compared.
+ */
+static void find_formats(struct search *s, int model)
+{
+    const struct lib_model *m = &s->library->models[model];
+    uint64_t sums[COUNT_OF(containers)] = {0};
+    for (size_t f = 0; f < m->file_count; f++) {
+        int container = container_of(m->file_names[f]);
+        if (container >= 0 && s->owners[m->files[f]] == model)
+            sums[container] += s->library->files[m->files[f]].size;
+    }
+    for (size_t i = 1; i < COUNT_OF(containers); i++) {
+        size_t same = 0;
+        while (same < i &&
+               !(sums[same] && sums[i] > sums[same] / 100 * 98 && sums[i] < sums[same] / 100 * 102))
+            same++;
+        if (same == i)
+            continue;
+        s->group.kind = DUPLICATE_FORMATS;
+        s->group.bytes = MIN(sums[same], sums[i]);
+        for (size_t f = 0; f < m->file_count; f++) {
+            int container = container_of(m->file_names[f]);
+            if (container == (int)same || container == (int)i)
+                add_place(s, m->files[f], "", 0);
+        }
+        end_group(s);
+        return;
+    }
 }
 
 /* ---- tensors ---- */
@@ -163,6 +237,8 @@ int ops_duplicates(struct ops *ops, const struct library *library, struct progre
     progress_phase(progress, "looking for duplicates");
     take_owners(&s);
     find_files(&s);
+    for (size_t m = 0; m < library->model_count; m++)
+        find_formats(&s, (int)m);
     int r =
         catalog_repeated_tensors(ops->catalog, DUPLICATE_LEAST, &ret->arena, take_tensor, &s, err);
     end_group(&s);
@@ -184,9 +260,18 @@ void duplicates_release(struct duplicates *duplicates)
     *duplicates = (struct duplicates){0};
 }
 
+const char *duplicate_kind_name(enum duplicate_kind kind)
+{
+    static const char *const names[] = {"tensor", "file", "formats"};
+    return names[kind];
+}
+
 const char *duplicate_advice(const struct duplicate_group *group)
 {
-    return group->kind == DUPLICATE_FILES
-               ? "the files are equal: compressing them keeps the bytes once"
-               : "compressing the models keeps the tensor once";
+    static const char *const texts[] = {
+        "compressing the models keeps the tensor once",
+        "the files are equal: compressing them keeps the bytes once",
+        "by their sizes the same weights in two formats: delete the one that nothing loads",
+    };
+    return texts[group->kind];
 }

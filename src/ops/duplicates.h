@@ -5,7 +5,8 @@
 
 #include "ops/ops.h"
 
-enum duplicate_kind { DUPLICATE_TENSORS, DUPLICATE_FILES };
+/* FORMATS: files of one model, by all signs the same weights in two formats. */
+enum duplicate_kind { DUPLICATE_TENSORS, DUPLICATE_FILES, DUPLICATE_FORMATS };
 
 /* One place of a content: a file, or a tensor in it. */
 struct duplicate_place {
@@ -18,6 +19,7 @@ struct duplicate_place {
 struct duplicate_group {
     enum duplicate_kind kind;
     uint64_t bytes;  /* of one copy */
+    size_t clones;   /* files that share their blocks with another one: they waste nothing */
     uint64_t wasted; /* that would be free if it were kept once */
     enum dtype dtype;
     const uint64_t *shape;
@@ -38,13 +40,14 @@ enum { DUPLICATES_MOST = 20000 /* groups that are listed */, DUPLICATE_LEAST = 4
 
 /*
  * Looks at everything on disk that is hashed. A file that several names or models share counts
- * once; tensors of files that are duplicates as a whole are not listed again.
+ * once, and so do clones where the file system tells; tensors of files that are duplicates as a whole are not listed again.
  */
 int ops_duplicates(struct ops *ops, const struct library *library, struct progress *progress,
                    struct duplicates *ret, struct err *err);
 void duplicates_release(struct duplicates *duplicates);
 
-/* "tensors", "files": what can be done about it. */
+const char *duplicate_kind_name(enum duplicate_kind kind);
+/* What can be done about it. */
 const char *duplicate_advice(const struct duplicate_group *group);
 
 #endif

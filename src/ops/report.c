@@ -8,7 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *const by_names[REPORT_KEYS] = {"family", "dtype", "age", "owner", "root"};
+static const char *const by_names[REPORT_KEYS] = {"family", "dtype", "state",
+                                                  "age",    "owner", "root"};
 
 const char *report_by_name(enum report_by by)
 {
@@ -62,6 +63,8 @@ static char *key_of(const struct library *library, int model, enum report_by by,
         return mem_strdup(library->models[library->models[model].family].name);
     case REPORT_DTYPE:
         return mem_strdup(dtype_name(model_dtype(m)));
+    case REPORT_STATE:
+        return mem_strdup(model_state_name(m->state));
     case REPORT_AGE:
         return mem_strdup(age_of(m, now));
     case REPORT_OWNER:

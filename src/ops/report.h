@@ -5,7 +5,15 @@
 
 #include "ops/ops.h"
 
-enum report_by { REPORT_FAMILY, REPORT_DTYPE, REPORT_AGE, REPORT_OWNER, REPORT_ROOT, REPORT_KEYS };
+enum report_by {
+    REPORT_FAMILY,
+    REPORT_DTYPE,
+    REPORT_STATE,
+    REPORT_AGE,
+    REPORT_OWNER,
+    REPORT_ROOT,
+    REPORT_KEYS
+};
 
 const char *report_by_name(enum report_by by);
 bool report_by_parse(const char *name, enum report_by *ret);

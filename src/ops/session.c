@@ -2,6 +2,7 @@
 /* Background work of a front end with a main loop. */
 #include "ops/session.h"
 
+#include "base/file.h"
 #include "base/text.h"
 #include "jobs/job.h"
 #include "ops/queue.h"
@@ -9,6 +10,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+enum { AT_ONCE = 64 << 20 /* bytes: smaller models are compared in a moment */ };
 
 /* A job with all that its thread needs. Until it is back, only the thread touches work fields. */
 struct entry {
@@ -23,6 +27,11 @@ struct entry {
     struct delete_plan *deletion;
     struct delta_report *delta;
     struct duplicates *duplicates;
+    struct details *details;
+    struct tensor_look *look;
+    struct table table;
+    char *name; /* of a tensor, or a path */
+    size_t name_len;
     struct queue_job queued; /* its id: the place on the queue */
     struct path_list paths;
     int *models;
@@ -57,6 +66,27 @@ static void free_delta(struct delta_report *delta)
     free(delta);
 }
 
+static void free_details(struct details *details)
+{
+    if (details)
+        details_release(details);
+    free(details);
+}
+
+static void free_look(struct tensor_look *look)
+{
+    if (look)
+        tensor_look_release(look);
+    free(look);
+}
+
+static void free_overview(struct overview *overview)
+{
+    if (overview)
+        overview_release(overview);
+    free(overview);
+}
+
 static void free_duplicates(struct duplicates *duplicates)
 {
     if (duplicates)
@@ -73,6 +103,9 @@ void event_free(struct event *event)
     delete_plan_free(event->deletion);
     free_delta(event->delta);
     free_duplicates(event->duplicates);
+    free_details(event->details);
+    free_look(event->look);
+    free_overview(event->overview);
     free(event);
 }
 
@@ -93,6 +126,10 @@ static void entry_free(struct entry *entry)
     delete_plan_free(entry->deletion);
     free_delta(entry->delta);
     free_duplicates(entry->duplicates);
+    free_details(entry->details);
+    free_look(entry->look);
+    free(entry->name);
+    table_release(&entry->table);
     queue_job_release(&entry->queued);
     path_list_release(&entry->paths);
     done_report_release(&entry->report);
@@ -147,6 +184,8 @@ static void send_library(struct entry *entry, struct ops *ops)
     message->event = mem_zalloc(sizeof *message->event);
     message->event->kind = EVENT_LIBRARY;
     message->event->library = library;
+    message->event->overview = mem_alloc(sizeof *message->event->overview);
+    overview_make(library, time(NULL), message->event->overview);
     results_push(entry->session->results, message);
 }
 
@@ -168,6 +207,37 @@ static int work_scan(struct entry *entry, struct ops *ops, struct progress *prog
     return r;
 }
 
+/* Of large models, the comparison of samples goes ahead. */
+static void send_sampled(struct entry *entry, struct ops *ops, struct progress *progress)
+{
+    if (entry->library->models[entry->models[0]].size < AT_ONCE)
+        return;
+    struct delta_report *delta = mem_zalloc(sizeof *delta);
+    if (ops_delta_sampled(ops, entry->library, entry->models[0], entry->models[1], progress, delta,
+                          NULL) < 0) {
+        free(delta);
+        return;
+    }
+    struct message *message = mem_zalloc(sizeof *message);
+    message->event = mem_zalloc(sizeof *message->event);
+    message->event->kind = EVENT_DELTA;
+    message->event->delta = delta;
+    message->event->library = library_ref(entry->library);
+    message->event->model = entry->models[0];
+    message->event->base = entry->models[1];
+    results_push(entry->session->results, message);
+    atomic_store(&progress->done, 0);
+    atomic_store(&progress->total, 0);
+}
+
+/* Into a file that is not there yet. */
+static int write_table(const char *path, const struct table *table, struct err *err)
+{
+    AUTO_BUF struct buf text = {0};
+    int r = table_for(table, path, &text, err);
+    return r < 0 ? r : file_write_new(path, text.data, text.len, err);
+}
+
 static int work_one(struct entry *entry, struct ops *ops, struct progress *progress)
 {
     int r = 0;
@@ -183,12 +253,22 @@ static int work_one(struct entry *entry, struct ops *ops, struct progress *progr
                      : ops_delete_plan(ops, entry->library, entry->models, entry->count, false,
                                        &entry->deletion, &entry->err);
     case JOB_DELTA:
+        send_sampled(entry, ops, progress);
         entry->delta = mem_zalloc(sizeof *entry->delta);
         return ops_delta(ops, entry->library, entry->models[0], entry->models[1], progress,
                          entry->delta, &entry->err);
     case JOB_DUPLICATES:
         entry->duplicates = mem_zalloc(sizeof *entry->duplicates);
         return ops_duplicates(ops, entry->library, progress, entry->duplicates, &entry->err);
+    case JOB_DETAILS:
+        entry->details = mem_zalloc(sizeof *entry->details);
+        return ops_details(ops, entry->library, entry->models[0], entry->details, &entry->err);
+    case JOB_TENSOR:
+        entry->look = mem_zalloc(sizeof *entry->look);
+        return ops_tensor(ops, entry->library, entry->models[0], entry->name, entry->name_len,
+                          progress, entry->look, &entry->err);
+    case JOB_EXPORT:
+        return write_table(entry->name, &entry->table, &entry->err);
     case JOB_DELETE:
         r = ops_delete(ops, entry->library, entry->deletion, progress, &entry->report, &entry->err);
         break;
@@ -346,6 +426,34 @@ void session_delta(struct session *session, struct library *library, int model, 
     const int models[] = {model, base};
     struct entry *entry = add(session, JOB_DELTA, title_for("delta", library, models, 1), library);
     take_models(entry, models, COUNT_OF(models));
+    start(session, entry);
+}
+
+void session_details(struct session *session, struct library *library, int model)
+{
+    struct entry *entry =
+        add(session, JOB_DETAILS, title_for("details", library, &model, 1), library);
+    take_models(entry, &model, 1);
+    start(session, entry);
+}
+
+void session_tensor(struct session *session, struct library *library, int model, const char *name,
+                    size_t name_len)
+{
+    struct entry *entry =
+        add(session, JOB_TENSOR, title_for("tensor", library, &model, 1), library);
+    take_models(entry, &model, 1);
+    entry->name = mem_strndup(name, name_len);
+    entry->name_len = name_len;
+    start(session, entry);
+}
+
+void session_export(struct session *session, const char *path, struct table *table)
+{
+    struct entry *entry = add(session, JOB_EXPORT, mem_printf("write %s", path), NULL);
+    entry->table = *table;
+    entry->name = mem_strdup(path);
+    *table = (struct table){0};
     start(session, entry);
 }
 
@@ -530,6 +638,12 @@ static enum event_kind answer_of(enum job_kind kind)
         return EVENT_DELTA;
     case JOB_DUPLICATES:
         return EVENT_DUPLICATES;
+    case JOB_DETAILS:
+        return EVENT_DETAILS;
+    case JOB_TENSOR:
+        return EVENT_TENSOR;
+    case JOB_EXPORT:
+        return EVENT_EXPORT;
     default:
         return EVENT_JOB;
     }
@@ -557,9 +671,11 @@ static struct event *end_job(struct session *session, struct entry *entry)
         event->kind = answer;
         event->duplicates = TAKE_PTR(entry->duplicates);
         event->delta = TAKE_PTR(entry->delta);
+        event->details = TAKE_PTR(entry->details);
+        event->look = TAKE_PTR(entry->look);
         event->model = entry->count ? entry->models[0] : NO_MODEL;
         event->base = entry->count > 1 ? entry->models[1] : NO_MODEL;
-        event->library = library_ref(entry->library);
+        event->library = entry->library ? library_ref(entry->library) : NULL;
         event->plan = TAKE_PTR(entry->plan);
         event->deletion = TAKE_PTR(entry->deletion);
     }

@@ -9,7 +9,10 @@
 
 #include "ops/delete.h"
 #include "ops/delta.h"
+#include "ops/details.h"
 #include "ops/duplicates.h"
+#include "ops/overview.h"
+#include "ops/table.h"
 
 struct session;
 
@@ -19,6 +22,9 @@ enum event_kind {
     EVENT_DELETE,     /* the same for a plan of a deletion */
     EVENT_DELTA,      /* the same for a comparison */
     EVENT_DUPLICATES, /* and for a search for duplicates */
+    EVENT_DETAILS,    /* and for the details of a model */
+    EVENT_TENSOR,     /* and for one tensor of it */
+    EVENT_EXPORT,     /* a table was written, or why not */
     EVENT_JOB,        /* a job changed its state */
 };
 
@@ -30,6 +36,9 @@ struct event {
     struct delete_plan *deletion;
     struct duplicates *duplicates; /* allocated */
     struct delta_report *delta;    /* allocated; of the models */
+    struct details *details;       /* the same */
+    struct tensor_look *look;      /* the same */
+    struct overview *overview;     /* allocated; of a LIBRARY */
     int model, base;
     bool keep;
     struct err err; /* code 0: all went well */
@@ -42,6 +51,9 @@ enum job_kind {
     JOB_DELETE_PLAN,
     JOB_DELTA,
     JOB_DUPLICATES,
+    JOB_DETAILS,
+    JOB_TENSOR,
+    JOB_EXPORT,
     JOB_COMPRESS,
     JOB_DECOMPRESS,
     JOB_DELETE,
@@ -81,8 +93,16 @@ void session_plan(struct session *session, struct library *library,
                   const struct plan_request *request);
 /* Looks for duplicates: EVENT_DUPLICATES. */
 void session_duplicates(struct session *session, struct library *library);
-/* Compares two models: EVENT_DELTA. */
+/* Compares two models: EVENT_DELTA, for large ones first with a sampled report. */
 void session_delta(struct session *session, struct library *library, int model, int base);
+/* Reads the details of a model: EVENT_DETAILS; or of one tensor of it: EVENT_TENSOR. */
+void session_details(struct session *session, struct library *library, int model);
+void session_tensor(struct session *session, struct library *library, int model, const char *name,
+                    size_t name_len);
+/*
+ * Writes a table, which it takes over, into a new file, as its name asks for: EVENT_EXPORT.
+ */
+void session_export(struct session *session, const char *path, struct table *table);
 /* Takes over the plan. */
 void session_compress(struct session *session, struct library *library, struct plan *plan,
                       bool keep);

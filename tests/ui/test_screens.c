@@ -28,8 +28,8 @@ static void settle(struct explorer *e)
         (void)poll(&wait, 1, 100);
         for (struct event *event; (event = session_next(e->app.session));)
             app_event(&e->app, event);
-        busy = e->app.plan_waiting || e->app.delta.waiting || e->app.duplicates.waiting ||
-               session_busy(e->app.session) || e->app.scanning;
+        busy = app_waits(&e->app) ||
+               session_busy(e->app.session);
     }
     app_draw(&e->app);
 }
@@ -246,7 +246,7 @@ static void delta__d_on_a_fine_tune__shows_what_differs_by_layer(void **state)
     press(&e, "jd");
     settle(&e);
     assert_shows(&e, "[4 Delta]");
-    assert_shows(&e, "acme/l31-sql-ft against acme/base: ");
+    assert_shows(&e, "acme/l31-sql-ft against acme/base");
     assert_shows(&e, "MODULE by LAYER");
     assert_shows(&e, "% unchanged  differs 1.4");
     assert_shows(&e, "flips  sign [");
@@ -261,7 +261,7 @@ static void delta__d_on_a_fine_tune__shows_what_differs_by_layer(void **state)
     assert_shows(&e, "no parent of it is known");
     press(&e, "ad");
     settle(&e);
-    assert_shows(&e, "acme/l31-sql-ft against acme/base: ");
+    assert_shows(&e, "acme/l31-sql-ft against acme/base");
     teardown(&e);
 }
 
@@ -431,11 +431,11 @@ static void theme__mono__keeps_cursor_and_bars_visible(void **state)
 {
     (void)state;
     for (int role = 0; role < ROLE_COUNT; role++) {
-        struct look look = theme_look(SCHEME_MONO, (enum role)role);
+        struct look look = theme_look(SCHEME_MONO, (enum role)role, 8);
         assert_int_equal(look.fore, -1);
         assert_int_equal(look.back, -1);
     }
-    assert_true(theme_look(SCHEME_MONO, ROLE_CURSOR).attributes & LOOK_REVERSE);
+    assert_true(theme_look(SCHEME_MONO, ROLE_CURSOR, 8).attributes & LOOK_REVERSE);
 }
 
 static void list__moves__stay_inside(void **state)

@@ -94,6 +94,28 @@ void canvas_paint(struct canvas *canvas, int row, int column, int width, enum ro
         cell_at(canvas, row, c)->role = (unsigned char)role;
 }
 
+void canvas_highlight(struct canvas *canvas, int row, int column, int width, enum role role,
+                      const char *text)
+{
+    AUTO_BUF struct buf line = {0};
+    int end = MIN(column + width, canvas->columns);
+    if (row < 0 || row >= canvas->rows || column >= end || !*text)
+        return;
+    AUTO_FREE size_t *starts = mem_alloc((size_t)(end - column + 1) * sizeof *starts);
+    for (int c = column; c < end; c++) {
+        starts[c - column] = line.len;
+        buf_str(&line, cell_at(canvas, row, c)->text);
+    }
+    const char *p = line.data;
+    for (int c = column; p && (p = strcasestr(p, text)); p += strlen(text)) {
+        size_t from = (size_t)(p - line.data), to = from + strlen(text);
+        while (c < end && starts[c - column] < from)
+            c++;
+        for (; c < end && starts[c - column] < to; c++)
+            cell_at(canvas, row, c)->role = (unsigned char)role;
+    }
+}
+
 char *canvas_row(const struct canvas *canvas, int row)
 {
     struct buf text = {0};

@@ -24,8 +24,13 @@ enum role {
     ROLE_KEY,
     ROLE_BAR,
     ROLE_OVERLAY,
-    ROLE_COUNT
+    ROLE_MATCH,        /* what was searched for */
+    ROLE_MATCH_CURSOR, /* the same under the cursor */
+    ROLE_HEAT,         /* the first of HEATS shades, from little to much */
+    ROLE_COUNT = ROLE_HEAT + 16
 };
+
+enum { HEATS = ROLE_COUNT - ROLE_HEAT };
 
 struct cell {
     char text[15]; /* one column's UTF-8, with combining marks; "" right of a wide character */
@@ -49,6 +54,9 @@ int canvas_printf(struct canvas *canvas, int row, int column, int width, enum ro
                   const char *format, ...) __attribute__((format(printf, 6, 7)));
 /* Changes the role of cells and leaves their text. */
 void canvas_paint(struct canvas *canvas, int row, int column, int width, enum role role);
+/* Gives every place in these columns where the text stands (case does not matter) a role. */
+void canvas_highlight(struct canvas *canvas, int row, int column, int width, enum role role,
+                      const char *text);
 /* The text of a row without trailing blanks: free it. */
 char *canvas_row(const struct canvas *canvas, int row);
 

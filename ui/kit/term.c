@@ -19,7 +19,7 @@ static bool colours;
 static void make_looks(enum scheme scheme)
 {
     for (int role = 0; role < ROLE_COUNT; role++) {
-        struct look look = theme_look(colours ? scheme : SCHEME_MONO, (enum role)role);
+        struct look look = theme_look(colours ? scheme : SCHEME_MONO, (enum role)role, COLORS);
         role_pairs[role] = 0;
         if (colours && (look.fore >= 0 || look.back >= 0)) {
             init_pair((short)(role + 1), look.fore, look.back);

@@ -6,7 +6,7 @@
 
 enum { BLACK, RED, GREEN, YELLOW, BLUE, MAGENTA, CYAN, WHITE };
 
-static const struct look looks[SCHEME_COUNT][ROLE_COUNT] = {
+static const struct look looks[SCHEME_COUNT][ROLE_HEAT] = {
     [SCHEME_MONO] = {[ROLE_TEXT] = {-1, -1, 0},
                      [ROLE_DIM] = {-1, -1, 0},
                      [ROLE_TITLE] = {-1, -1, LOOK_BOLD},
@@ -20,7 +20,9 @@ static const struct look looks[SCHEME_COUNT][ROLE_COUNT] = {
                      [ROLE_BAD] = {-1, -1, LOOK_BOLD},
                      [ROLE_KEY] = {-1, -1, LOOK_BOLD},
                      [ROLE_BAR] = {-1, -1, LOOK_REVERSE},
-                     [ROLE_OVERLAY] = {-1, -1, 0}},
+                     [ROLE_OVERLAY] = {-1, -1, 0},
+                     [ROLE_MATCH] = {-1, -1, LOOK_BOLD | LOOK_UNDERLINE},
+                     [ROLE_MATCH_CURSOR] = {-1, -1, LOOK_REVERSE | LOOK_BOLD | LOOK_UNDERLINE}},
     [SCHEME_DARK] = {[ROLE_TEXT] = {-1, -1, 0},
                      [ROLE_DIM] = {CYAN, -1, 0},
                      [ROLE_TITLE] = {WHITE, BLUE, LOOK_BOLD},
@@ -34,7 +36,9 @@ static const struct look looks[SCHEME_COUNT][ROLE_COUNT] = {
                      [ROLE_BAD] = {RED, -1, LOOK_BOLD},
                      [ROLE_KEY] = {YELLOW, -1, 0},
                      [ROLE_BAR] = {WHITE, BLUE, 0},
-                     [ROLE_OVERLAY] = {WHITE, -1, 0}},
+                     [ROLE_OVERLAY] = {WHITE, -1, 0},
+                     [ROLE_MATCH] = {YELLOW, -1, LOOK_BOLD | LOOK_UNDERLINE},
+                     [ROLE_MATCH_CURSOR] = {-1, -1, LOOK_REVERSE | LOOK_BOLD | LOOK_UNDERLINE}},
     [SCHEME_LIGHT] = {[ROLE_TEXT] = {-1, -1, 0},
                       [ROLE_DIM] = {BLUE, -1, 0},
                       [ROLE_TITLE] = {BLACK, CYAN, LOOK_BOLD},
@@ -48,11 +52,32 @@ static const struct look looks[SCHEME_COUNT][ROLE_COUNT] = {
                       [ROLE_BAD] = {RED, -1, LOOK_BOLD},
                       [ROLE_KEY] = {MAGENTA, -1, 0},
                       [ROLE_BAR] = {BLACK, CYAN, 0},
-                      [ROLE_OVERLAY] = {BLACK, -1, 0}},
+                      [ROLE_OVERLAY] = {BLACK, -1, 0},
+                      [ROLE_MATCH] = {MAGENTA, -1, LOOK_BOLD | LOOK_UNDERLINE},
+                      [ROLE_MATCH_CURSOR] = {-1, -1, LOOK_REVERSE | LOOK_BOLD | LOOK_UNDERLINE}},
 };
 
-struct look theme_look(enum scheme scheme, enum role role)
+/* From cold to hot in the 256 colours of xterm, on a dark and on a light ground. */
+static const short heats[2][HEATS] = {
+    {24, 25, 31, 37, 36, 35, 71, 107, 143, 179, 215, 214, 208, 202, 196, 197},
+    {153, 117, 81, 75, 74, 73, 71, 107, 143, 179, 172, 166, 160, 124, 125, 89},
+};
+/* The same in eight colours. */
+static const short few_heats[HEATS] = {BLUE,   BLUE,   BLUE,   BLUE,   CYAN, CYAN, CYAN, CYAN,
+                                       YELLOW, YELLOW, YELLOW, YELLOW, RED,  RED,  RED,  RED};
+
+static struct look heat_look(enum scheme scheme, int level, int colours)
 {
+    if (scheme == SCHEME_MONO)
+        return (struct look){-1, -1, 0};
+    return (struct look){colours >= 256 ? heats[scheme == SCHEME_LIGHT][level] : few_heats[level],
+                         -1, 0};
+}
+
+struct look theme_look(enum scheme scheme, enum role role, int colours)
+{
+    if (role >= ROLE_HEAT)
+        return heat_look(scheme, (int)role - ROLE_HEAT, colours);
     return looks[scheme][role];
 }
 

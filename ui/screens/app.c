@@ -8,7 +8,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
 
 enum { LEAST_ROWS = 15, LEAST_COLUMNS = 60 };
 
@@ -39,14 +38,12 @@ void app_rebuild(struct app *app)
 /* "99% full, 61G left" of the file system that most of the collection is on. */
 static void describe_disk(const struct app *app, struct buf *out)
 {
-    struct statvfs vfs;
-    const char *place =
-        app->library && app->library->model_count ? app->library->models[0].root : "/";
-    if (statvfs(place, &vfs) < 0 || !vfs.f_blocks)
+    if (!app->overview || !app->overview->space_count)
         return;
+    const struct space *space = &app->overview->spaces[0];
     char left[16];
-    double used = 1 - (double)vfs.f_bavail / (double)vfs.f_blocks;
-    text_size(left, (uint64_t)vfs.f_bavail * vfs.f_frsize);
+    double used = 1 - (double)space->left / (double)space->size;
+    text_size(left, space->left);
     buf_printf(out, "%d%% full, %s left ", (int)(used * 100 + 0.5), left);
 }
 
@@ -67,7 +64,7 @@ static void draw_title(struct app *app)
     canvas_fill(c, 0, 0, c->columns, ROLE_TITLE);
     int end = canvas_put(c, 0, 0, c->columns, ROLE_TITLE, left.data);
     int at = c->columns - text_width(right.data ? right.data : "");
-    if (at > end + 1)
+    if (right.len && at > end + 1)
         canvas_put(c, 0, at, c->columns, ROLE_TITLE, right.data);
 }
 
@@ -76,7 +73,7 @@ static void describe_scan(const struct app *app, struct buf *out)
 {
     for (size_t i = 0; i < session_job_count(app->session); i++) {
         const struct session_job *job = session_job(app->session, i);
-        if (!job->progress || job->kind == JOB_PLAN || job->kind == JOB_DELETE_PLAN)
+        if (!job->progress || (job->kind > JOB_SCAN && job->kind < JOB_COMPRESS))
             continue;
         const char *phase = job->progress->phase;
         uint64_t total = job->progress->total;
@@ -122,12 +119,12 @@ static void draw_footer(struct app *app)
 {
     struct canvas *c = &app->canvas;
     AUTO_BUF struct buf left = {0}, right = {0};
-    if (app->tab == TAB_MODELS || app->tab == TAB_FAMILIES) {
+    if (app_filter(app)->len)
+        buf_printf(&right, "filter: %s  ", app_filter(app)->data);
+    if (app_place(app) & IN_LISTS) {
         marks_footer(app, &left);
         if (!left.len && app->tab == TAB_FAMILIES)
             families_footer(app, &left);
-        if (app->filter.len)
-            buf_printf(&right, "filter: %s  ", app->filter.data);
         AUTO_FREE char *name = mem_strdup(view_sort_name(app->sort));
         for (char *p = name; *p; p++)
             *p = (char)(*p >= 'a' ? *p - 32 : *p);
@@ -145,7 +142,7 @@ static void draw_footer(struct app *app)
                    right.data);
     int at = 1;
     for (size_t i = 0; i < binding_count; i++) {
-        if (!bindings[i].brief || !(bindings[i].where & overlay_place(app->tab)))
+        if (!bindings[i].brief || !(bindings[i].where & app_place(app)))
             continue;
         int need = text_width(bindings[i].label) + 1 + text_width(bindings[i].brief);
         if (at + need > c->columns)
@@ -176,6 +173,8 @@ void app_draw(struct app *app)
         duplicates_draw(app, 2, c->rows - 4);
     else if (app->tab == TAB_DELTA)
         delta_draw(app, 2, c->rows - 4);
+    else if (app->page.open)
+        details_draw(app, 2, c->rows - 4);
     else
         models_draw(app, 2, c->rows - 4);
     draw_footer(app);
@@ -231,13 +230,93 @@ static struct list *list_of(struct app *app)
     case TAB_DUPLICATES:
         return &app->duplicates.list;
     default:
-        return &app->models;
+        return app->page.open ? &app->page.list : &app->models;
     }
+}
+
+unsigned app_place(const struct app *app)
+{
+    static const unsigned places[TAB_COUNT] = {IN_MODELS, IN_FAMILIES, IN_DUPLICATES, IN_DELTA,
+                                               IN_JOBS};
+    return app->tab == TAB_MODELS && app->page.open ? IN_DETAILS : places[app->tab];
+}
+
+bool app_waits(const struct app *app)
+{
+    return app->scanning || app->plan_waiting || app->delta.waiting || app->duplicates.waiting ||
+           app->page.waiting || app->page.looking;
+}
+
+/* ---- searching ---- */
+
+struct buf *app_filter(struct app *app)
+{
+    switch (app_place(app)) {
+    case IN_JOBS:
+        return &app->job_search;
+    case IN_DELTA:
+        return &app->delta.search;
+    case IN_DETAILS:
+        return &app->page.filter;
+    default:
+        return &app->filter;
+    }
+}
+
+void app_highlight(struct app *app, int line, int column, int width)
+{
+    const struct buf *filter = app_filter(app);
+    if (!filter->len || column >= app->canvas.columns)
+        return;
+    bool cursor = app->canvas.cells[line * app->canvas.columns + column].role == ROLE_CURSOR;
+    AUTO_FREE char *words = mem_strdup(filter->data);
+    char *save = NULL;
+    for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save))
+        canvas_highlight(&app->canvas, line, column, width, cursor ? ROLE_MATCH_CURSOR : ROLE_MATCH,
+                         word);
+}
+
+/* Jobs and modules stay as they are, and the cursor goes to the next one that matches. */
+static bool line_matches(struct app *app, int line)
+{
+    const char *text = app->tab == TAB_JOBS ? session_job(app->session, (size_t)line)->title
+                                            : app->delta.modules[line];
+    return strcasestr(text, app_filter(app)->data) != NULL;
+}
+
+static void search(struct app *app, int by)
+{
+    bool jobs = app->tab == TAB_JOBS;
+    int count = jobs ? (int)session_job_count(app->session) : app->delta.rows;
+    int at = jobs ? app->jobs.cursor : app->delta.row;
+    for (int i = by ? 1 : 0; i <= count && count && app_filter(app)->len; i++) {
+        int line = ((at + i * (by < 0 ? -1 : 1)) % count + count) % count;
+        if (!line_matches(app, line))
+            continue;
+        if (jobs)
+            list_go(&app->jobs, line);
+        else
+            app->delta.row = line;
+        return;
+    }
+}
+
+void app_refilter(struct app *app)
+{
+    unsigned place = app_place(app);
+    if (place == IN_DETAILS)
+        details_rebuild(app);
+    else if (place & (IN_JOBS | IN_DELTA))
+        search(app, 0);
+    else
+        app_rebuild(app);
 }
 
 /* The other tab of models shows the same one. */
 static void open_tab(struct app *app, enum tab tab)
 {
+    if (tab == TAB_MODELS && app->tab == TAB_MODELS)
+        details_forget(app);
     app->tab = tab;
     if (tab == TAB_FAMILIES)
         families_rebuild(app);
@@ -259,12 +338,24 @@ static bool act_in_tab(struct app *app, enum action action)
     case TAB_FAMILIES:
         return families_action(app, action) || marks_action(app, action);
     default:
+        if (app->page.open)
+            return details_action(app, action);
         return models_action(app, action) || marks_action(app, action);
     }
 }
 
 static void act(struct app *app, enum action action)
 {
+    bool found = app_place(app) & (IN_JOBS | IN_DELTA);
+    if (action == ACT_BACK && app_filter(app)->len) {
+        buf_release(app_filter(app));
+        app_refilter(app);
+        return;
+    }
+    if (found && (action == ACT_NEXT || action == ACT_PREVIOUS)) {
+        search(app, action == ACT_NEXT ? 1 : -1);
+        return;
+    }
     if ((app->tab != TAB_DELTA && move_list(list_of(app), action)) || act_in_tab(app, action))
         return;
     switch (action) {
@@ -295,6 +386,12 @@ static void act(struct app *app, enum action action)
     case ACT_SORT:
         app_open_overlay(app, OVERLAY_SORT);
         break;
+    case ACT_OVERVIEW:
+        app_open_overlay(app, OVERLAY_OVERVIEW);
+        break;
+    case ACT_EXPORT:
+        export_ask(app);
+        break;
     case ACT_HELP:
         app_open_overlay(app, OVERLAY_HELP);
         break;
@@ -324,7 +421,7 @@ void app_key(struct app *app, int key)
     }
     if (overlay_key(app, key))
         return;
-    int action = keymap_find(bindings, binding_count, overlay_place(app->tab), key);
+    int action = keymap_find(bindings, binding_count, app_place(app), key);
     if (action >= 0)
         act(app, (enum action)action);
 }
@@ -343,6 +440,14 @@ void app_mouse(struct app *app, int row, int column, int wheel)
     }
 }
 
+static void release_overview(struct app *app)
+{
+    if (app->overview)
+        overview_release(app->overview);
+    free(app->overview);
+    app->overview = NULL;
+}
+
 void app_event(struct app *app, struct event *event)
 {
     switch (event->kind) {
@@ -350,6 +455,8 @@ void app_event(struct app *app, struct event *event)
         library_unref(app->library);
         app->library = event->library;
         event->library = NULL;
+        release_overview(app);
+        app->overview = TAKE_PTR(event->overview);
         app_rebuild(app);
         if (app->tab == TAB_DUPLICATES)
             duplicates_open(app);
@@ -359,6 +466,15 @@ void app_event(struct app *app, struct event *event)
         break;
     case EVENT_DELTA:
         delta_take(app, event);
+        break;
+    case EVENT_DETAILS:
+        details_take(app, event);
+        break;
+    case EVENT_TENSOR:
+        details_take_look(app, event);
+        break;
+    case EVENT_EXPORT:
+        export_take(app, event);
         break;
     case EVENT_PLAN:
     case EVENT_DELETE:
@@ -388,6 +504,12 @@ void app_release(struct app *app)
     path_list_release(&app->closed);
     delta_forget(app);
     duplicates_forget(app);
+    details_forget(app);
+    release_overview(app);
+    buf_release(&app->job_search);
+    buf_release(&app->box);
+    buf_release(&app->typed);
+    free(app->picks);
     tree_release(&app->tree);
     free(app->tree_lines);
     path_list_release(&app->interrupted);

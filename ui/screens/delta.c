@@ -57,6 +57,8 @@ static void take_cells(struct delta_view *view)
         struct delta_cell *cell =
             cell_at(view, row_of(view, t->module.name), column_of(view, t->module.layer));
         compare_join(&cell->sum, &t->sum);
+        cell->bytes += t->bytes;
+        cell->estimated += t->estimated;
         cell->tensor = cell->tensors++ ? cell->tensor : t;
     }
 }
@@ -71,21 +73,26 @@ void delta_forget(struct app *app)
     free(view->layers);
     free(view->cells);
     library_unref(view->library);
-    *view = (struct delta_view){.measure = view->measure};
+    buf_release(&view->search);
+    *view =
+        (struct delta_view){.measure = view->measure, .asked = {view->asked[0], view->asked[1]}};
 }
 
 void delta_take(struct app *app, struct event *event)
 {
     struct delta_view *view = &app->delta;
-    bool waiting = view->waiting;
-    view->waiting = false;
-    if (!waiting)
+    if (!view->waiting || event->model != view->asked[0] || event->base != view->asked[1])
         return;
     if (event->err.code) {
+        view->waiting = false;
         app_say(app, true, "%s", event->err.text);
         return;
     }
+    struct delta_view before = *view;
+    bool same = before.report && before.library == event->library && before.model == event->model &&
+                before.base == event->base;
     delta_forget(app);
+    view->waiting = event->delta->sampled; /* the exact one follows */
     view->report = TAKE_PTR(event->delta);
     view->library = TAKE_PTR(event->library);
     view->model = event->model;
@@ -93,6 +100,10 @@ void delta_take(struct app *app, struct event *event)
     AUTO_FREE size_t *order = delta_order(view->report);
     take_axes(view, order);
     take_cells(view);
+    if (same && before.rows == view->rows && before.columns == view->columns) {
+        view->row = before.row;
+        view->column = before.column;
+    }
 }
 
 /* ---- asking ---- */
@@ -101,7 +112,18 @@ void delta_ask(struct app *app, struct library *library, int model, int base)
 {
     app->tab = TAB_DELTA;
     app->delta.waiting = true;
+    app->delta.asked[0] = model;
+    app->delta.asked[1] = base;
     session_delta(app->session, library, model, base);
+}
+
+void delta_ask_for(struct app *app, struct library *library, int model)
+{
+    int base = library->models[model].base;
+    if (base == NO_MODEL)
+        app_say(app, true, "no parent of it is known: mark two models to compare them");
+    else
+        delta_ask(app, library, model, base);
 }
 
 /* The two that are marked, the second against the first; else the selected against its base. */
@@ -109,41 +131,76 @@ void delta_chosen(struct app *app)
 {
     size_t count;
     AUTO_FREE int *models = marks_chosen(app, &count);
-    int base = count ? app->library->models[models[0]].base : NO_MODEL;
     if (count == 2) {
         bool second = app->library->models[models[0]].base == models[1];
         delta_ask(app, app->library, models[second ? 0 : 1], models[second ? 1 : 0]);
-    } else if (count == 1 && base != NO_MODEL) {
-        delta_ask(app, app->library, models[0], base);
+    } else if (count == 1) {
+        delta_ask_for(app, app->library, models[0]);
     } else {
-        app_say(app, true,
-                count == 1 ? "no parent of it is known: mark two models to compare them"
-                           : "delta compares two marked models, or one with its parent");
+        app_say(app, true, "delta compares two marked models, or one with its parent");
     }
 }
 
-/* The next one above the base, or, at the root, the base of the model again. */
-static void next_base(struct app *app)
+/* ---- another base ---- */
+
+/* Who the model could be compared with: its family first, the nearest above all. */
+static int nearness(const struct library *library, int model, int other)
 {
-    const struct delta_view *view = &app->delta;
+    const struct lib_model *m = &library->models[model], *o = &library->models[other];
+    return m->base == other           ? 0
+           : m->second == other       ? 1
+           : o->base == model         ? 2
+           : o->family == m->family   ? 3
+           : o->tensors == m->tensors ? 4
+                                      : 5;
+}
+
+static int by_nearness(const void *a, const void *b, void *context)
+{
+    const struct delta_view *view = context;
+    int i = *(const int *)a, k = *(const int *)b;
+    int x = nearness(view->library, view->model, i), y = nearness(view->library, view->model, k);
+    return x != y
+               ? x - y
+               : text_natural_compare(view->library->models[i].name, view->library->models[k].name);
+}
+
+static void ask_base(struct app *app)
+{
+    struct delta_view *view = &app->delta;
     if (!view->report)
         return;
+    const struct library *library = view->library;
+    int count = 0;
+    free(app->picks);
+    app->picks = mem_alloc((library->model_count + 1) * sizeof *app->picks);
+    for (int i = 0; i < (int)library->model_count; i++)
+        if (i != view->model && library->models[i].tensors)
+            app->picks[count++] = i;
+    if (count)
+        qsort_r(app->picks, (size_t)count, sizeof *app->picks, by_nearness, view);
+    app->pick = (struct list){.count = count, .height = count};
+    app_open_overlay(app, OVERLAY_BASE);
+}
+
+void delta_pick(struct app *app)
+{
+    struct delta_view *view = &app->delta;
+    if (!view->report || !app->pick.count)
+        return;
     struct library *library = library_ref(view->library);
-    int model = view->model, base = library->models[view->base].base;
-    if (base == NO_MODEL || base == model)
-        base = library->models[model].base;
-    if (base == NO_MODEL || base == view->base)
-        app_say(app, false, "there is no other base above it: mark two models and press d");
-    else
-        delta_ask(app, library, model, base);
+    delta_ask(app, library, view->model, app->picks[app->pick.cursor]);
     library_unref(library);
 }
 
 /* ---- drawing ---- */
 
-static double measure_of(const struct comparison *sum, enum delta_measure measure)
+static double measure_of(const struct delta_cell *cell, enum delta_measure measure)
 {
+    const struct comparison *sum = &cell->sum;
     switch (measure) {
+    case MEASURE_STORED:
+        return (double)cell->estimated / (double)MAX(cell->bytes, 1u);
     case MEASURE_BITS:
         return compare_bit_distance(sum);
     case MEASURE_CHANGE:
@@ -158,8 +215,15 @@ static double largest(const struct delta_view *view)
     double most = 0;
     for (int i = 0; i < view->rows * view->columns; i++)
         if (view->cells[i].tensors)
-            most = MAX(most, measure_of(&view->cells[i].sum, view->measure));
+            most = MAX(most, measure_of(&view->cells[i], view->measure));
     return most;
+}
+
+/* The colour is finer than the shade. */
+static enum role heat_of(double value, double most)
+{
+    int level = most > 0 ? (int)(value / most * HEATS) : 0;
+    return value > 0 ? (enum role)((int)ROLE_HEAT + MIN(level, HEATS - 1)) : ROLE_DIM;
 }
 
 /* Blank is nothing at all; the faintest shade is something. */
@@ -209,14 +273,15 @@ static void draw_map_row(struct app *app, int line, int row, int columns, int wi
     text_fit(&name, view->modules[row], NAME_WIDTH - 1);
     canvas_printf(&app->canvas, line, 0, NAME_WIDTH + 3, selected ? ROLE_MARK : ROLE_TEXT, " %c %s",
                   selected ? '>' : ' ', name.data);
+    app_highlight(app, line, 3, NAME_WIDTH);
     for (int i = 0; i < columns && view->left + i < view->columns; i++) {
         const struct delta_cell *cell = cell_at(view, row, view->left + i);
         int at = 3 + NAME_WIDTH + i * width;
         bool here = selected && view->left + i == view->column;
-        const char *shade =
-            cell->tensors ? shade_of(measure_of(&cell->sum, view->measure), most) : " ";
+        double value = cell->tensors ? measure_of(cell, view->measure) : 0;
         for (int k = 0; k < width; k++)
-            canvas_put(&app->canvas, line, at + k, 1, here ? ROLE_CURSOR : ROLE_TEXT, shade);
+            canvas_put(&app->canvas, line, at + k, 1, here ? ROLE_CURSOR : heat_of(value, most),
+                       cell->tensors ? shade_of(value, most) : " ");
     }
 }
 
@@ -259,26 +324,33 @@ static void draw_cursor(struct app *app, int line)
         canvas_printf(&app->canvas, line, at, app->canvas.columns - at - 1, ROLE_TEXT,
                       "  %llu of %llu rows untouched", (unsigned long long)t->untouched,
                       (unsigned long long)t->rows);
+    AUTO_FREE char *stored =
+        view->report->sampled
+            ? mem_strdup("")
+            : mem_printf("  stored %.1f%%", measure_of(cell, MEASURE_STORED) * 100);
     canvas_printf(&app->canvas, line + 1, 3, app->canvas.columns - 4, ROLE_TEXT,
-                  "%.2f%% unchanged  differs %.2f/16 bits  change %.2e  cosine %.5f",
+                  "%.2f%% unchanged  %.2f/16 bits  change %.1e  cosine %.5f%s",
                   compare_unchanged(&cell->sum) * 100, compare_bit_distance(&cell->sum),
-                  compare_relative_change(&cell->sum), compare_cosine(&cell->sum));
+                  compare_relative_change(&cell->sum), compare_cosine(&cell->sum), stored);
     draw_bits(app, line + 2, &cell->sum, t->dtype);
 }
 
 static void draw_legend(struct app *app, int line, double most)
 {
-    static const char *const names[MEASURES] = {"changed", "bits that differ", "relative change"};
+    static const char *const names[MEASURES] = {"changed", "bits that differ", "relative change",
+                                                "stored size (estimated)"};
     const struct delta_view *view = &app->delta;
     char range[48];
     if (view->measure == MEASURE_CHANGED)
         snprintf(range, sizeof range, "0 to %.1f%%", most * 100);
     else if (view->measure == MEASURE_BITS)
         snprintf(range, sizeof range, "0 to %.2f of 16", most);
+    else if (view->measure == MEASURE_STORED)
+        snprintf(range, sizeof range, "0 to %.1f%% of the tensor", most * 100);
     else
         snprintf(range, sizeof range, "0 to %.1e", most);
-    canvas_printf(&app->canvas, line, 3, app->canvas.columns - 4, ROLE_DIM,
-                  "%s: %s  %s  (m: next measure)", names[view->measure], range,
+    canvas_printf(&app->canvas, line, 3, app->canvas.columns - 4, ROLE_DIM, "%s: %s   %s",
+                  names[view->measure], range,
                   text_utf8() ? "· none ░ ▒ ▓ █ most" : ". none - + x # most");
 }
 
@@ -288,23 +360,38 @@ static void draw_map(struct app *app, int top, int height)
     AUTO_FREE char *model = text_safe(view->library->models[view->model].name);
     AUTO_FREE char *base = text_safe(view->library->models[view->base].name);
     int room = app->canvas.columns - NAME_WIDTH - 4, width = cell_width(view, room);
-    int rows = height - BELOW - 2, columns = room / width;
+    int rows = height - BELOW - 3, columns = room / width;
     double most = largest(view);
-    canvas_printf(&app->canvas, top, 1, app->canvas.columns - 1, ROLE_TITLE,
-                  "%s against %s: %.1f%% unchanged, differs %.2f/16 bits", model, base,
+    AUTO_BUF struct buf stored = {0};
+    char from[16], to[16];
+    text_size(from, view->report->bytes);
+    text_size(to, view->report->estimated);
+    if (!view->report->sampled)
+        buf_printf(&stored, "  as a difference about %s of %s", to, from);
+    int each = MAX((app->canvas.columns - 12) / 2, 8);
+    AUTO_BUF struct buf own = {0}, other = {0};
+    text_shorten(&own, model, each);
+    text_shorten(&other, base, each);
+    canvas_printf(&app->canvas, top, 1, app->canvas.columns - 1, ROLE_TITLE, "%s against %s",
+                  own.data, other.data);
+    canvas_printf(&app->canvas, top + 1, 1, app->canvas.columns - 1, ROLE_TEXT,
+                  "%.1f%% unchanged  differs %.2f/16 bits%s",
                   compare_unchanged(&view->report->total) * 100,
-                  compare_bit_distance(&view->report->total));
+                  compare_bit_distance(&view->report->total),
+                  stored.len ? stored.data : "  (of samples; all of it is being read)");
     keep_in_sight(view, rows, columns);
-    draw_layers(app, top + 1, columns, width);
+    draw_layers(app, top + 2, columns, width);
     for (int i = 0; i < rows && view->top + i < view->rows; i++)
-        draw_map_row(app, top + 2 + i, view->top + i, columns, width, most);
+        draw_map_row(app, top + 3 + i, view->top + i, columns, width, most);
     draw_legend(app, top + height - BELOW, most);
     draw_cursor(app, top + height - BELOW + 1);
 }
 
 void delta_draw(struct app *app, int top, int height)
 {
-    if (app->delta.waiting)
+    const struct delta_view *view = &app->delta;
+    bool asked = view->report && view->model == view->asked[0] && view->base == view->asked[1];
+    if (view->waiting && !asked)
         canvas_put(&app->canvas, top + 2, 3, app->canvas.columns - 4, ROLE_DIM,
                    "reading both models …");
     else if (app->delta.report)
@@ -356,7 +443,7 @@ bool delta_action(struct app *app, enum action action)
         view->measure = (enum delta_measure)((view->measure + 1) % MEASURES);
         return true;
     case ACT_BASE:
-        next_base(app);
+        ask_base(app);
         return true;
     default:
         return false;

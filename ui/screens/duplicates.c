@@ -19,7 +19,7 @@ static const struct duplicate_group *group_of(const struct duplicates_view *view
 static bool is_shown(const struct app *app, const struct duplicate_group *group)
 {
     const struct duplicates_view *view = &app->duplicates;
-    bool files = group->kind == DUPLICATE_FILES;
+    bool files = group->kind != DUPLICATE_TENSORS;
     bool kind = view->kind == DUPLICATES_ALL || (view->kind == DUPLICATES_TENSORS && !files) ||
                 (view->kind == DUPLICATES_FILES && files) ||
                 (view->kind == DUPLICATES_ACROSS && group->across);
@@ -97,7 +97,7 @@ static void draw_group(struct app *app, int line, const struct duplicate_group *
     AUTO_BUF struct buf name = {0}, shape = {0}, fitted = {0};
     text_size(wasted, group->wasted);
     text_size(bytes, group->bytes);
-    if (group->kind == DUPLICATE_FILES)
+    if (group->kind != DUPLICATE_TENSORS)
         text_escape(&name, view->library->files[first->file].path,
                     strlen(view->library->files[first->file].path));
     else
@@ -110,7 +110,8 @@ static void draw_group(struct app *app, int line, const struct duplicate_group *
                   : role == ROLE_CURSOR ? '>'
                                         : ' ',
                   wasted, group->count, bytes, fitted.data,
-                  group->kind == DUPLICATE_FILES ? "file" : dtype_name(group->dtype),
+                  group->kind == DUPLICATE_TENSORS ? dtype_name(group->dtype)
+                                                   : duplicate_kind_name(group->kind),
                   shape.len ? shape.data : "");
 }
 
@@ -138,6 +139,7 @@ static void draw_line(struct app *app, int line, int index)
         draw_place(app, line, &group->places[at->place], role);
     else
         draw_group(app, line, group, view->open == (long)at->group, role);
+    app_highlight(app, line, 3, app->canvas.columns);
 }
 
 static void draw_empty(struct app *app, int line)
@@ -211,11 +213,6 @@ bool duplicates_action(struct app *app, enum action action)
         duplicates_rebuild(app);
         return true;
     case ACT_BACK:
-        if (app->filter.len) {
-            buf_release(&app->filter);
-            app_rebuild(app);
-            return true;
-        }
         if (view->open < 0)
             return false;
         view->open = -1;

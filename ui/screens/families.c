@@ -157,6 +157,7 @@ static void draw_row(struct app *app, int line, size_t index, int width)
                   : hangs ? parents[0].relation
                           : "",
                   differs, evidence.data ? evidence.data : "", frees, all);
+    app_highlight(app, line, 3, name_width);
 }
 
 static void draw_absent(struct app *app, int top)
@@ -279,12 +280,8 @@ bool families_action(struct app *app, enum action action)
         open_row(app, true);
         return true;
     case ACT_BACK:
-        if (app->filter.len) {
-            buf_release(&app->filter);
-            app_rebuild(app);
-        } else if (app->families.count) {
+        if (app->families.count)
             open_row(app, false);
-        }
         return true;
     case ACT_MARK:
         mark_selected(app);

@@ -8,6 +8,11 @@
 
 static const char *const state_names[] = {"queued", "running", "done", "failed", "cancelled"};
 
+const char *jobs_state_name(enum job_state state)
+{
+    return state_names[state];
+}
+
 /* "encoding  file 2/4  0.31 GB/s  12 s left  1.2G of 16.1G" */
 static void describe_running(const struct session_job *job, struct buf *out)
 {
@@ -53,6 +58,7 @@ static void draw_job(struct app *app, int line, size_t index)
     canvas_printf(&app->canvas, line, 0, app->canvas.columns, role, "%c  %s  %-9s  %s",
                   selected ? '>' : ' ', title.data, state_names[job->state],
                   what.len ? what.data : "");
+    app_highlight(app, line, 3, MAX(app->canvas.columns - 54, 20));
     if (job->progress && job->progress->total && !selected) {
         double share = (double)job->progress->done / (double)job->progress->total;
         canvas_paint(&app->canvas, line, 0, (int)(share * app->canvas.columns), ROLE_BAR);

@@ -184,6 +184,7 @@ static void draw_row(struct app *app, int line, size_t index, int width)
                               : ' ',
                   name.data, model->source, dtype_name(model_dtype(model)), size, disk, frees, age,
                   flags.len ? flags.data : "");
+    app_highlight(app, line, 3, name_width);
     if (model->error && !selected)
         canvas_paint(&app->canvas, line, width - 12, 12, ROLE_BAD);
 }
@@ -318,7 +319,12 @@ void models_draw(struct app *app, int top, int height)
 
 size_t models_selected(const struct app *app, int *out)
 {
-    return app->row_count ? members_of(app, &app->rows[app->models.cursor], out) : 0;
+    return app->row_count ? models_of_row(app, (size_t)app->models.cursor, out) : 0;
+}
+
+size_t models_of_row(const struct app *app, size_t row, int *out)
+{
+    return members_of(app, &app->rows[row], out);
 }
 
 static void mark_row(struct app *app, size_t index, bool on)
@@ -358,7 +364,7 @@ static void open_row(struct app *app, bool open)
     if (row->members || row->inside)
         marks_set(&app->open_runs, model->run, open && row->members);
     else if (open)
-        app->details = true;
+        details_open(app, row->model);
     models_rebuild(app);
 }
 
@@ -367,6 +373,7 @@ void models_jump(struct app *app, int model)
     const struct lib_model *m = &app->library->models[model];
     strcpy(app->selected, m->id);
     app->tab = TAB_MODELS;
+    details_forget(app);
     if (*m->run)
         marks_set(&app->open_runs, m->run, true);
     models_rebuild(app);
@@ -384,12 +391,8 @@ bool models_action(struct app *app, enum action action)
             open_row(app, true);
         return true;
     case ACT_BACK:
-        if (app->filter.len) {
-            buf_release(&app->filter);
-            app_rebuild(app);
-        } else if (any) {
+        if (any)
             open_row(app, false);
-        }
         return true;
     case ACT_MARK:
         if (any) {

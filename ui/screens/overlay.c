@@ -22,37 +22,74 @@ const struct binding bindings[] = {
      "delta",
      "two marked models, or one with its parent: what differs"},
     {ACT_KIND, IN_DUPLICATES, {'f'}, "f", "kind", "tensors, files, across sources or folders"},
-    {ACT_MEASURE, IN_DELTA, {'m'}, "m", "measure", "changed, bits that differ, relative change"},
-    {ACT_BASE, IN_DELTA, {'b'}, "b", "base", "compare with the next one above"},
+    {ACT_KIND,
+     IN_DETAILS,
+     {'f'},
+     "f",
+     "next page",
+     "tensors, the largest ones, files, lineage, history"},
+    {ACT_OPEN,
+     IN_DETAILS,
+     {KEY_ENTER_, 'l', KEY_RIGHT_},
+     "Enter",
+     "open",
+     "open a group; look at a tensor: its numbers, and where else it stands"},
+    {ACT_LEFT, IN_DETAILS, {'h', KEY_LEFT_}, "h", NULL, "close the group; back"},
+    {ACT_BACK, IN_DETAILS, {KEY_ESCAPE}, "Esc", "back", "back to the models"},
+    {ACT_DELTA, IN_DETAILS, {'d'}, "d", "delta", "what differs from its parent"},
+    {ACT_COPY, IN_DETAILS, {'y'}, "y", NULL, "copy the name of the tensor"},
+    {ACT_MEASURE,
+     IN_DELTA,
+     {'m'},
+     "m",
+     "measure",
+     "changed, bits that differ, relative change, stored size"},
+    {ACT_BASE, IN_DELTA, {'b'}, "b", "base", "pick another model to compare with"},
     {ACT_LEFT, IN_DELTA, {'h', KEY_LEFT_}, "h", NULL, "the layer before"},
     {ACT_RIGHT, IN_DELTA, {'l', KEY_RIGHT_}, "l", NULL, "the next layer"},
     {ACT_BACK, IN_DELTA, {KEY_ESCAPE}, "Esc", NULL, "back to the models"},
     {ACT_CANCEL_JOB, IN_JOBS, {'x'}, "x", "cancel", "stop after the file in flight"},
     {ACT_MARK, IN_LISTS, {' '}, "space", "mark", "mark and move on"},
     {ACT_FILTER,
-     IN_LISTS | IN_DUPLICATES,
+     IN_LISTS | IN_DUPLICATES | IN_DETAILS,
      {'/'},
      "/",
      "filter",
      "show only what matches (Esc clears)"},
+    {ACT_FILTER, IN_JOBS | IN_DELTA, {'/'}, "/", "search", "go to what matches; n and N go on"},
     {ACT_SORT, IN_LISTS, {'s'}, "s", "sort", "sort by another column; the same again reverses"},
     {ACT_OPEN,
      IN_ROWS,
      {KEY_ENTER_, 'l', KEY_RIGHT_},
      "Enter l",
      NULL,
-     "open: a run, a family, its model, the log of a job"},
+     "open: a model, a run, a family, a group, the log of a job"},
     {ACT_BACK,
      IN_ROWS | IN_TEXT,
      {KEY_ESCAPE, 'h', KEY_LEFT_},
      "Esc h",
      NULL,
      "back; collapse; clear the filter"},
-    {ACT_DOWN, IN_TABS | IN_TEXT | IN_PLAN | IN_DELETE, {'j', KEY_DOWN_}, "j", NULL, "down"},
-    {ACT_UP, IN_TABS | IN_TEXT | IN_DELETE, {'k', KEY_UP_}, "k", NULL, "up"},
+    {ACT_DOWN,
+     IN_TABS | IN_TEXT | IN_PLAN | IN_DELETE | IN_PICK,
+     {'j', KEY_DOWN_},
+     "j",
+     NULL,
+     "down"},
+    {ACT_UP, IN_TABS | IN_TEXT | IN_DELETE | IN_PICK, {'k', KEY_UP_}, "k", NULL, "up"},
     {ACT_UP, IN_PLAN, {KEY_UP_}, "Up", NULL, "up"},
-    {ACT_TOP, IN_TABS | IN_TEXT | IN_PLAN | IN_DELETE, {'g', KEY_HOME_}, "g Home", NULL, "first"},
-    {ACT_BOTTOM, IN_TABS | IN_TEXT | IN_PLAN | IN_DELETE, {'G', KEY_END_}, "G End", NULL, "last"},
+    {ACT_TOP,
+     IN_TABS | IN_TEXT | IN_PLAN | IN_DELETE | IN_PICK,
+     {'g', KEY_HOME_},
+     "g Home",
+     NULL,
+     "first"},
+    {ACT_BOTTOM,
+     IN_TABS | IN_TEXT | IN_PLAN | IN_DELETE | IN_PICK,
+     {'G', KEY_END_},
+     "G End",
+     NULL,
+     "last"},
     {ACT_PAGE_DOWN,
      IN_TABS | IN_TEXT | IN_PLAN | IN_DELETE,
      {KEY_PAGE_DOWN, KEY_CTRL('f')},
@@ -72,14 +109,15 @@ const struct binding bindings[] = {
     {ACT_INVERT, IN_LISTS, {'*'}, "*", NULL, "invert the marks"},
     {ACT_MARK_GROUP, IN_MODELS, {'t'}, "t", NULL, "mark the whole run"},
     {ACT_MARK_GROUP, IN_FAMILIES, {'t'}, "t", "tree", "mark it and all below it, or unmark"},
-    {ACT_NEXT, IN_LISTS, {'n'}, "n", NULL, "next match"},
-    {ACT_PREVIOUS, IN_LISTS, {'N'}, "N", NULL, "previous match"},
+    {ACT_NEXT, IN_TABS, {'n'}, "n", NULL, "next match"},
+    {ACT_PREVIOUS, IN_TABS, {'N'}, "N", NULL, "previous match"},
     {ACT_VERIFY, IN_LISTS, {'V'}, "V", NULL, "read and check what is stored of it"},
     {ACT_VERIFY, IN_JOBS, {'V'}, "V", "verify", "read and check everything that is stored"},
     {ACT_DELETE, IN_LISTS, {'D'}, "D", NULL, "delete for good: shows what that means"},
     {ACT_RESUME, IN_JOBS, {'R'}, "R", "resume", "go on with jobs that were interrupted"},
     {ACT_DETAILS, IN_LISTS, {'i'}, "i", NULL, "details on or off (120 columns)"},
     {ACT_COPY, IN_LISTS, {'y'}, "y", NULL, "copy the path"},
+    {ACT_EXPORT, IN_TABS, {'e'}, "e", NULL, "write what is shown into a file, as CSV or JSON"},
     {ACT_RESCAN, IN_TABS, {'r'}, "r", NULL, "scan again"},
     {ACT_MODELS, IN_TABS, {'1'}, "1", NULL, "the Models tab"},
     {ACT_FAMILIES, IN_TABS, {'2'}, "2", NULL, "the Families tab"},
@@ -92,18 +130,14 @@ const struct binding bindings[] = {
     {ACT_PLAN_BASE, IN_PLAN, {'b'}, "b", NULL, "include the bases"},
     {ACT_PLAN_FILES, IN_PLAN, {'e'}, "e", NULL, "show the files"},
     {ACT_PLAN_CANCEL, IN_PLAN | IN_DELETE, {KEY_ESCAPE, KEY_ENTER_, 'q'}, "Esc", NULL, "cancel"},
+    {ACT_OPEN, IN_PICK, {KEY_ENTER_, 'l', KEY_RIGHT_}, "Enter", NULL, "compare with it"},
+    {ACT_BACK, IN_PICK, {KEY_ESCAPE, 'q', 'h', KEY_LEFT_}, "Esc", NULL, "back"},
     {ACT_DELETE_START, IN_DELETE, {'Y'}, "Y", NULL, "delete"},
     {ACT_HELP, IN_TABS, {'?', KEY_F1_}, "?", "help", "this"},
     {ACT_QUIT, IN_TABS | IN_TEXT, {'q', KEY_CTRL('c')}, "q", "quit", "back, then quit"},
+    {ACT_OVERVIEW, IN_TABS, {'o'}, "o", "overview", "what is there, and what can be freed how"},
 };
 const size_t binding_count = COUNT_OF(bindings);
-
-unsigned overlay_place(enum tab tab)
-{
-    static const unsigned places[TAB_COUNT] = {IN_MODELS, IN_FAMILIES, IN_DUPLICATES, IN_DELTA,
-                                               IN_JOBS};
-    return places[tab];
-}
 
 /* Breaks lines that are wider than the box at blanks; what goes on is indented. */
 static void wrap(struct buf *text, int width)
@@ -177,7 +211,7 @@ static void draw_box(struct app *app, const char *title, struct buf *text, const
 
 static void help_text(const struct app *app, struct buf *out)
 {
-    unsigned where = overlay_place(app->tab);
+    unsigned where = app_place(app);
     for (size_t i = 0; i < binding_count; i++)
         if (bindings[i].where & where)
             buf_printf(out, "%-9s %s\n", bindings[i].label, bindings[i].help);
@@ -208,7 +242,11 @@ static void help_text(const struct app *app, struct buf *out)
                      "relative  the length of the difference over that of the base\n"
                      "flips     how often each bit differs: a full bar is half of the weights,\n"
                      "          which is chance\n");
-    if (app->tab != TAB_MODELS)
+    if (where == IN_DETAILS)
+        buf_str(out, " \n"
+                     "unique    what deleting it would free: what nobody else shares\n"
+                     "+ -       a group of tensors, by the dots of their names: Enter opens it\n");
+    if (where != IN_MODELS)
         return;
     buf_str(out, " \n"
                  "SIZE      what the files' lengths add up to\n"
@@ -303,6 +341,47 @@ static void draw_log(struct app *app)
     draw_box(app, job->title, &text, "Esc back");
 }
 
+/* A prompt in the last line. */
+static void draw_prompt(struct app *app, const char *label, const struct buf *typed)
+{
+    int last = app->canvas.rows - 1;
+    AUTO_FREE char *safe = text_safe(typed->len ? typed->data : "");
+    canvas_fill(&app->canvas, last, 0, app->canvas.columns, ROLE_TEXT);
+    canvas_printf(&app->canvas, last, 0, app->canvas.columns, ROLE_KEY, " %s: %s_", label, safe);
+}
+
+static void draw_pick(struct app *app)
+{
+    AUTO_BUF struct buf text = {0};
+    for (int i = 0; i < app->pick.count; i++) {
+        AUTO_FREE char *name = text_safe(app->delta.library->models[app->picks[i]].name);
+        buf_printf(&text, "%c %s\n", i == app->pick.cursor ? '>' : ' ', name);
+    }
+    list_go(&app->text, MAX(app->pick.cursor - 4, 0));
+    draw_box(app, "Compare with", &text, "j k   Enter compare   Esc back");
+}
+
+static void draw_overview(struct app *app)
+{
+    AUTO_BUF struct buf text = {0};
+    if (app->overview)
+        overview_text(app->library, app->overview, MIN(app->canvas.columns, 100) - 4, &text);
+    else
+        buf_str(&text, "looking …\n");
+    draw_box(app, "Overview", &text, "j k scroll   Esc back");
+}
+
+static void draw_tensor(struct app *app)
+{
+    AUTO_BUF struct buf text = {0};
+    if (app->page.looking) {
+        buf_str(&text, "reading it …\n");
+        draw_box(app, "Tensor", &text, "Esc back");
+    } else {
+        draw_titled(app, &app->box, "j k scroll   Esc back");
+    }
+}
+
 void overlay_draw(struct app *app)
 {
     AUTO_BUF struct buf text = {0};
@@ -322,9 +401,20 @@ void overlay_draw(struct app *app)
         draw_log(app);
         break;
     case OVERLAY_FILTER:
-        canvas_fill(&app->canvas, last, 0, app->canvas.columns, ROLE_TEXT);
-        canvas_printf(&app->canvas, last, 0, app->canvas.columns, ROLE_KEY, " filter: %s_",
-                      app->filter.len ? app->filter.data : "");
+        draw_prompt(app, app_place(app) & (IN_JOBS | IN_DELTA) ? "search" : "filter",
+                    app_filter(app));
+        break;
+    case OVERLAY_EXPORT:
+        draw_prompt(app, "write what is shown to (.csv or .json)", &app->typed);
+        break;
+    case OVERLAY_TENSOR:
+        draw_tensor(app);
+        break;
+    case OVERLAY_OVERVIEW:
+        draw_overview(app);
+        break;
+    case OVERLAY_BASE:
+        draw_pick(app);
         break;
     case OVERLAY_SORT:
         canvas_fill(&app->canvas, last, 0, app->canvas.columns, ROLE_TEXT);
@@ -484,25 +574,57 @@ static void plan_key(struct app *app, int key)
 
 /* ---- prompts ---- */
 
+/* A key in a line that is typed; false where it is not for the line. */
+static bool type(struct buf *line, int key)
+{
+    if (key == KEY_BACK || key == KEY_CTRL('h')) {
+        while (line->len && (line->data[line->len - 1] & 0xc0) == 0x80)
+            line->len--;
+        line->len -= line->len > 0;
+        if (line->data)
+            line->data[line->len] = '\0';
+    } else if (key == KEY_CTRL('u')) {
+        buf_release(line);
+    } else if (key >= 0x20 && key != 0x7f && key < 0x110000 && line->len < 200) {
+        text_put_point(line, (uint32_t)key);
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void filter_key(struct app *app, int key)
 {
-    if (key == KEY_ENTER_) {
+    if (key == KEY_ESCAPE || key == KEY_CTRL('c'))
+        buf_release(app_filter(app));
+    else if (type(app_filter(app), key) || key != KEY_ENTER_)
+        key = KEY_NONE;
+    if (key != KEY_NONE)
         app->overlay = OVERLAY_NONE;
-    } else if (key == KEY_ESCAPE || key == KEY_CTRL('c')) {
-        buf_release(&app->filter);
+    app_refilter(app);
+}
+
+static void export_key(struct app *app, int key)
+{
+    if (type(&app->typed, key))
+        return;
+    if (key == KEY_ENTER_ && app->typed.len)
+        export_start(app);
+    if (key == KEY_ENTER_ || key == KEY_ESCAPE || key == KEY_CTRL('c'))
         app->overlay = OVERLAY_NONE;
-    } else if (key == KEY_BACK || key == KEY_CTRL('h')) {
-        while (app->filter.len && (app->filter.data[app->filter.len - 1] & 0xc0) == 0x80)
-            app->filter.len--;
-        app->filter.len -= app->filter.len > 0;
-        if (app->filter.data)
-            app->filter.data[app->filter.len] = '\0';
-    } else if (key == KEY_CTRL('u')) {
-        buf_release(&app->filter);
-    } else if (key >= 0x20 && key < 0x7f && app->filter.len < 200) {
-        buf_char(&app->filter, (char)key);
-    }
-    app_rebuild(app);
+}
+
+static void pick_key(struct app *app, int key)
+{
+    int action = keymap_find(bindings, binding_count, IN_PICK, key);
+    if (action == ACT_DOWN || action == ACT_UP)
+        list_move(&app->pick, action == ACT_DOWN ? 1 : -1);
+    else if (action == ACT_TOP || action == ACT_BOTTOM)
+        list_go(&app->pick, action == ACT_TOP ? 0 : app->pick.count - 1);
+    else if (action == ACT_BACK || action == ACT_OPEN)
+        app->overlay = OVERLAY_NONE;
+    if (action == ACT_OPEN)
+        delta_pick(app);
 }
 
 static void sort_key(struct app *app, int key)
@@ -549,6 +671,12 @@ bool overlay_key(struct app *app, int key)
         return true;
     case OVERLAY_SORT:
         sort_key(app, key);
+        return true;
+    case OVERLAY_EXPORT:
+        export_key(app, key);
+        return true;
+    case OVERLAY_BASE:
+        pick_key(app, key);
         return true;
     case OVERLAY_QUIT:
         quit_key(app, key);

@@ -25,7 +25,11 @@ enum overlay {
     OVERLAY_PLAN,
     OVERLAY_DELETE,
     OVERLAY_LOG,
+    OVERLAY_TENSOR,
+    OVERLAY_OVERVIEW,
+    OVERLAY_BASE,
     OVERLAY_FILTER,
+    OVERLAY_EXPORT,
     OVERLAY_SORT,
     OVERLAY_QUIT
 };
@@ -40,9 +44,11 @@ enum {
     IN_FAMILIES = 32,
     IN_DELTA = 64,
     IN_DUPLICATES = 128,
+    IN_DETAILS = 256,
+    IN_PICK = 512,                                /* a list to choose from */
     IN_LISTS = IN_MODELS | IN_FAMILIES,           /* of models */
     IN_ROWS = IN_LISTS | IN_DUPLICATES | IN_JOBS, /* one list */
-    IN_TABS = IN_ROWS | IN_DELTA,
+    IN_TABS = IN_ROWS | IN_DELTA | IN_DETAILS,
 };
 
 enum action {
@@ -84,6 +90,8 @@ enum action {
     ACT_RESUME,
     ACT_DETAILS,
     ACT_RESCAN,
+    ACT_OVERVIEW,
+    ACT_EXPORT,
     ACT_CANCEL_JOB,
     ACT_COPY,
     ACT_HELP,
@@ -135,21 +143,55 @@ struct delta_cell {
     struct comparison sum;
     const struct delta_tensor *tensor; /* the first one of it */
     size_t tensors;                    /* 0: there is none */
+    uint64_t bytes, estimated;
 };
 
-enum delta_measure { MEASURE_CHANGED, MEASURE_BITS, MEASURE_CHANGE, MEASURES };
+enum delta_measure { MEASURE_CHANGED, MEASURE_BITS, MEASURE_CHANGE, MEASURE_STORED, MEASURES };
 
 struct delta_view {
     bool waiting;
     struct delta_report *report; /* NULL: nothing was compared yet */
     struct library *library;
     int model, base;
+    int asked[2];         /* model and base that are waited for */
     const char **modules; /* the rows */
     int *layers;          /* the columns */
     struct delta_cell *cells;
     int rows, columns;
     int row, column, top, left; /* where the cursor stands, and what is in sight */
     enum delta_measure measure;
+    struct buf search; /* for a module */
+};
+
+enum details_page {
+    DETAILS_TENSORS,
+    DETAILS_LARGEST,
+    DETAILS_FILES,
+    DETAILS_LINEAGE,
+    DETAILS_HISTORY,
+    DETAILS_PAGES
+};
+
+/* A line of the details: tensors from at to end; from and to: the part of the name that it shows.
+ */
+struct details_line {
+    size_t at, end, from, to;
+    int depth;
+    bool group, open;
+};
+
+struct details_view {
+    bool open, waiting, looking;
+    struct details *found; /* NULL: not there yet */
+    struct library *library;
+    int model;
+    enum details_page page;
+    struct list list;
+    struct details_line *lines; /* of pages of tensors */
+    size_t count, cap;
+    struct path_list texts;  /* of the others */
+    struct path_list turned; /* groups that are not as they were at first */
+    struct buf filter;
 };
 
 struct app {
@@ -177,12 +219,19 @@ struct app {
     struct buf filter;
     struct duplicates_view duplicates;
     struct delta_view delta;
+    struct details_view page;  /* over the Models tab */
+    struct overview *overview; /* of the library; NULL: not looked at yet */
     /* Jobs */
+    struct buf job_search;
     struct list jobs;
     size_t log_job;
     struct path_list interrupted; /* titles of jobs that earlier runs left undone */
     /* Overlays */
     struct list text; /* scrolls help, log and plan */
+    struct buf box;   /* the text of a tensor */
+    struct buf typed; /* the name of a file */
+    int *picks;       /* models to choose from */
+    struct list pick;
     struct plan *plan;
     struct delete_plan *deletion;
     struct library *plan_library, *asked_library;
@@ -210,11 +259,22 @@ void app_release(struct app *app);
 void app_rebuild(struct app *app);
 void app_say(struct app *app, bool bad, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* What is searched for in the view that is open; what is shown of it, anew. */
+struct buf *app_filter(struct app *app);
+void app_refilter(struct app *app);
+/* Shows in a drawn line what is searched for. */
+void app_highlight(struct app *app, int line, int column, int width);
+/* The place of the key table where keys go to when nothing lies over it. */
+unsigned app_place(const struct app *app);
+/* Whether an answer is waited for. */
+bool app_waits(const struct app *app);
 void app_open_overlay(struct app *app, enum overlay overlay);
 
 void models_draw(struct app *app, int top, int height);
 bool models_action(struct app *app, enum action action);
 void models_rebuild(struct app *app);
+/* The models of a row: itself, or the members of its run; returns how many. */
+size_t models_of_row(const struct app *app, size_t row, int *out);
 /* The models of the selected row; returns how many. */
 size_t models_selected(const struct app *app, int *out);
 /* Shows a model in the Models tab. */
@@ -244,10 +304,14 @@ void delta_draw(struct app *app, int top, int height);
 bool delta_action(struct app *app, enum action action);
 /* Compares what is chosen, and opens the tab. */
 void delta_chosen(struct app *app);
+/* A model against its parent. */
+void delta_ask_for(struct app *app, struct library *library, int model);
 void delta_ask(struct app *app, struct library *library, int model, int base);
 /* Takes the answer. */
 void delta_take(struct app *app, struct event *event);
 void delta_forget(struct app *app);
+/* Compares with the base that was picked. */
+void delta_pick(struct app *app);
 
 /* Lists of ids, or other keys. */
 bool marks_has(const struct path_list *list, const char *text);
@@ -259,12 +323,25 @@ void marks_footer(const struct app *app, struct buf *out);
 /* Actions on models, the same in all their tabs. */
 bool marks_action(struct app *app, enum action action);
 
+/* The details of a model, until Esc. */
+void details_open(struct app *app, int model);
+void details_draw(struct app *app, int top, int height);
+bool details_action(struct app *app, enum action action);
+void details_rebuild(struct app *app);
+void details_take(struct app *app, struct event *event);
+void details_take_look(struct app *app, struct event *event);
+void details_forget(struct app *app);
+
+/* Asks for a file name, then writes what is shown. */
+void export_ask(struct app *app);
+void export_start(struct app *app);
+void export_take(struct app *app, const struct event *event);
+
+const char *jobs_state_name(enum job_state state);
 void jobs_draw(struct app *app, int top, int height);
 bool jobs_action(struct app *app, enum action action);
 
 void overlay_draw(struct app *app);
-/* The place of the key table that a tab is. */
-unsigned overlay_place(enum tab tab);
 bool overlay_key(struct app *app, int key);
 void plan_ask(struct app *app, bool include_base);
 /* Asks what deleting the chosen models would mean. */
