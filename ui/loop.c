@@ -53,6 +53,8 @@ static void take_keys(struct app *app)
             app_mouse(app, mouse.row, mouse.column, mouse.wheel);
         else if (key == KEY_CTRL('z'))
             term_suspend();
+        else if (key == KEY_CTRL('l'))
+            term_redraw();
         else if (key != KEY_RESIZED)
             app_key(app, key);
         if (app->copied)

@@ -219,6 +219,18 @@ void text_size(char dst[16], uint64_t bytes)
     snprintf(dst, 16, "%.1f%c", value, units[unit]);
 }
 
+void text_count(char dst[16], uint64_t count)
+{
+    static const char units[] = {'K', 'M', 'B', 'T'};
+    double value = (double)count / 1000;
+    size_t unit = 0;
+    while (value >= 999.95 && unit + 1 < COUNT_OF(units)) {
+        value /= 1000;
+        unit++;
+    }
+    snprintf(dst, 16, value < 10 ? "%.1f%c" : "%.0f%c", value, units[unit]);
+}
+
 void text_age(char dst[16], int64_t seconds)
 {
     if (seconds < 60)

@@ -2,6 +2,8 @@
 /* The snapshot of the collection: derived sums, states, bases, and finding models by name. */
 #include "model/library.h"
 
+#include "base/text.h"
+
 #include "model/names.h"
 
 #include <ctype.h>
@@ -243,12 +245,6 @@ static void resolve_claims(struct library *library)
         }
 }
 
-bool library_same_run(const struct lib_model *a, const struct lib_model *b)
-{
-    return *a->run && strcmp(a->run, b->run) == 0 && strcmp(a->root, b->root) == 0 &&
-           strcmp(a->revision, b->revision) == 0;
-}
-
 int library_declared(const struct library *library, int model)
 {
     const struct lib_model *m = &library->models[model];
@@ -322,6 +318,48 @@ static void find_families(struct library *library)
         find_family(library, (int)i);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct lib_model *x = *(struct lib_model *const *)a, *y = *(struct lib_model *const *)b;
+    int order = text_natural_compare(x->name, y->name);
+    return order ? order : strcmp(x->id, y->id);
+}
+
+/* Lists are put in order often, names compared once. */
+static void find_places(struct library *library)
+{
+    AUTO_FREE struct lib_model **order =
+        mem_alloc((library->model_count + 1) * sizeof(struct lib_model *));
+    for (size_t i = 0; i < library->model_count; i++)
+        order[i] = &library->models[i];
+    if (library->model_count)
+        qsort(order, library->model_count, sizeof *order, by_name);
+    for (size_t i = 0; i < library->model_count; i++)
+        order[i]->place = (uint32_t)i;
+}
+
+/* Checkpoints of one run have its name, their root and their revision in common. */
+static void find_runs(struct library *library)
+{
+    struct map runs = {0};
+    for (size_t i = 0; i < library->model_count; i++) {
+        struct lib_model *m = &library->models[i];
+        AUTO_BUF struct buf text = {0};
+        uint64_t first = i;
+        m->first = NO_MODEL;
+        if (!*m->run)
+            continue;
+        buf_add(&text, m->run, strlen(m->run) + 1);
+        buf_add(&text, m->root, strlen(m->root) + 1);
+        buf_str(&text, m->revision);
+        struct hash128 key = hash128_of(text.data, text.len);
+        if (!map_get(&runs, &key, &first))
+            map_put(&runs, &key, first);
+        m->first = (int)first;
+    }
+    map_release(&runs);
+}
+
 /* A family that is planned as one gives more than its members do, each alone. */
 static void sum_frees(struct library *library)
 {
@@ -365,6 +403,8 @@ void library_finish(struct library *library)
         if (model->state == MODEL_DAMAGED)
             model->frees_known = false; /* what was estimated before */
     }
+    find_places(library);
+    find_runs(library);
     find_bases(library);
     find_families(library);
     sum_frees(library);

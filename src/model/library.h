@@ -107,6 +107,8 @@ struct lib_model {
     bool family_known;
     bool hashed; /* every file of it is */
     enum model_state state;
+    uint32_t place;    /* among all by name, in natural order */
+    int first;         /* of a run: index of its first model; NO_MODEL: it is in none */
     int base;          /* index of what it descends from, NO_MODEL */
     int family;        /* index of the model that all of its family hang under; itself */
     int second;        /* of a merge that the bits show: the other parent, NO_MODEL */
@@ -146,7 +148,10 @@ size_t library_find(const struct library *library, const char *text, int *indice
 bool library_names_itself(const struct lib_model *model, const struct lib_claim *claim);
 
 /* Whether both are checkpoints of one run. */
-bool library_same_run(const struct lib_model *a, const struct lib_model *b);
+static inline bool library_same_run(const struct lib_model *a, const struct lib_model *b)
+{
+    return a->first != NO_MODEL && a->first == b->first;
+}
 
 /* The model of a row of the catalog, or NO_MODEL. Models stand in the order of their rows. */
 int library_of_row(const struct library *library, int64_t row);

@@ -54,8 +54,7 @@ static int by_key(const void *a, const void *b)
     const struct sort_key *x = a, *y = b;
     if (x->number != y->number)
         return x->number > y->number ? -1 : 1;
-    int order = text_natural_compare(x->model->name, y->model->name);
-    return order ? order : strcmp(x->model->id, y->model->id);
+    return x->model->place < y->model->place ? -1 : 1;
 }
 
 /* Whether every word of the filter stands somewhere in the model's name, source or flags. */

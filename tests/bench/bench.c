@@ -12,7 +12,6 @@
 #include "ops/compress.h"
 #include "ops/index.h"
 #include "ops/scan.h"
-#include "ui/screens/screens.h"
 
 #include <fcntl.h>
 #include <locale.h>
@@ -24,7 +23,7 @@
 
 enum { MODELS = 1000, TENSORS = 300, GIB_WEIGHTS = 512 * 1024 * 1024 };
 
-static void row(const char *what, const char *format, double value, const char *goal)
+void bench_row(const char *what, const char *format, double value, const char *goal)
 {
     AUTO_FREE char *text = mem_printf(format, value);
     printf("| %s | %s | %s |\n", what, text, goal);
@@ -74,35 +73,6 @@ static double scan_headers(struct ops *ops, const char *root)
     return ops_now() - start;
 }
 
-static void bench_first_screen(const char *dir)
-{
-    AUTO_FREE char *catalog = file_join(dir, "catalog.db");
-    const struct ops_options options = {.catalog = catalog};
-    struct app app = {.sort = VIEW_FREES, .details = true};
-    double start = ops_now();
-    app.session = session_new(&options);
-    assert_int_equal(session_library(app.session, &app.library, NULL), 0);
-    canvas_resize(&app.canvas, 48, 160);
-    models_rebuild(&app);
-    app_draw(&app);
-    row("explorer: first screen, 1,000 models indexed", "%.1f ms", (ops_now() - start) * 1e3,
-        "<= 50 ms");
-    double slowest = 0;
-    static const int keys[] = {'j', 'G', 'g',        ' ',        'a',        '*', 'U', '/',
-                               'm', '0', '1',        KEY_ENTER_, KEY_ESCAPE, 's', 'n', 's',
-                               's', '?', KEY_ESCAPE, '2',        'G',        't', 'h', 'a',
-                               'U', '/', 'm',        KEY_ESCAPE, '1'};
-    for (size_t i = 0; i < COUNT_OF(keys); i++) {
-        start = ops_now();
-        app_key(&app, keys[i]);
-        app_draw(&app);
-        slowest = MAX(slowest, ops_now() - start);
-    }
-    row("explorer: slowest key to finished drawing", "%.1f ms", slowest * 1e3, "<= 16 ms");
-    session_free(app.session);
-    app_release(&app);
-}
-
 static void bench_headers(void)
 {
     char *dir = test_folder();
@@ -110,11 +80,10 @@ static void bench_headers(void)
     for (int i = 0; i < MODELS; i++)
         sparse_model(root, i);
     struct ops *ops = open_ops(dir);
-    row("scan: headers of 1,000 models of 300 tensors", "%.2f s", scan_headers(ops, root),
-        "<= 2 s");
-    row("scan: again, nothing changed", "%.3f s", scan_headers(ops, root), "<= 0.1 s");
+    bench_row("scan: headers of 1,000 models of 300 tensors", "%.2f s", scan_headers(ops, root),
+              "<= 2 s");
+    bench_row("scan: again, nothing changed", "%.3f s", scan_headers(ops, root), "<= 0.1 s");
     ops_close(ops);
-    bench_first_screen(dir);
     test_remove(dir);
 }
 
@@ -156,9 +125,9 @@ static void bench_hash(void)
     }
     (void)!system(warm);
     double theirs = seconds_of(command);
-    row("hash: a warm 1 GB file, one thread", "%.2f GB/s", 1 / ours, "");
+    bench_row("hash: a warm 1 GB file, one thread", "%.2f GB/s", 1 / ours, "");
     if (theirs > 0)
-        row("hash: speed relative to xxhsum -H2", "%.2f", theirs / ours, ">= 0.9");
+        bench_row("hash: speed relative to xxhsum -H2", "%.2f", theirs / ours, ">= 0.9");
     test_remove(dir);
 }
 
@@ -213,17 +182,17 @@ static void bench_one(const char *dir, const char *what, const char *model, cons
         mem_printf("compress %s --yes%s%s", model, base ? " --base " : "", base ? base : "");
     AUTO_FREE char *decompress = mem_printf("decompress %s --yes", model);
     AUTO_FREE char *name = mem_printf("compress: 1 GiB tensor, %s, end to end", what);
-    row(name, "%.2f GB/s", gb / run_tare(dir, compress, &rss), "");
+    bench_row(name, "%.2f GB/s", gb / run_tare(dir, compress, &rss), "");
     most = MAX(most, rss);
     if (!base) {
-        row("peak RSS, compress standalone", "%.0f MB", most, "<= 256 MB");
+        bench_row("peak RSS, compress standalone", "%.0f MB", most, "<= 256 MB");
         return;
     }
     AUTO_FREE char *back = mem_printf("decompress: %s", what);
-    row(back, "%.2f GB/s", gb / run_tare(dir, decompress, &rss), "");
+    bench_row(back, "%.2f GB/s", gb / run_tare(dir, decompress, &rss), "");
     most = MAX(most, rss);
     AUTO_FREE char *memory = mem_printf("peak RSS, %s", what);
-    row(memory, "%.0f MB", most, "<= 256 MB");
+    bench_row(memory, "%.0f MB", most, "<= 256 MB");
 }
 
 static void bench_big(void)
@@ -234,14 +203,14 @@ static void bench_big(void)
     write_big(root, "base.safetensors", 0);
     write_big(root, "fine.safetensors", 77777);
     double took = run_tare(dir, scan, &rss);
-    row("scan with hashes and estimates: 2 x 1 GiB", "%.2f GB/s",
-        2 * (double)GIB_WEIGHTS * 2 / 1e9 / took, "");
+    bench_row("scan with hashes and estimates: 2 x 1 GiB", "%.2f GB/s",
+              2 * (double)GIB_WEIGHTS * 2 / 1e9 / took, "");
     bench_one(dir, "standalone", "base.safetensors", NULL);
     bench_one(dir, "delta", "fine.safetensors", "base.safetensors");
     double gb = (double)GIB_WEIGHTS * 2 / 1e9;
-    row("decompress: standalone", "%.2f GB/s",
-        gb / run_tare(dir, "decompress base.safetensors --yes", &rss), "");
-    row("peak RSS, decompress standalone", "%.0f MB", rss, "<= 256 MB");
+    bench_row("decompress: standalone", "%.2f GB/s",
+              gb / run_tare(dir, "decompress base.safetensors --yes", &rss), "");
+    bench_row("peak RSS, decompress standalone", "%.0f MB", rss, "<= 256 MB");
     test_remove(dir);
 }
 
@@ -269,8 +238,9 @@ static void bench_delta(void)
         memcpy(base, own, BYTES);
         copied = MIN(copied, ops_now() - start);
     }
-    row("delta: two models in memory, one thread", "%.2f GB/s", 2 * BYTES / compared / 1e9, ">= 4");
-    row("memory: copying, read and written", "%.2f GB/s", 2 * BYTES / copied / 1e9, "");
+    bench_row("delta: two models in memory, one thread", "%.2f GB/s", 2 * BYTES / compared / 1e9,
+              ">= 4");
+    bench_row("memory: copying, read and written", "%.2f GB/s", 2 * BYTES / copied / 1e9, "");
     free(own);
     free(base);
 }
@@ -298,6 +268,7 @@ int main(void)
     bench_hash();
     bench_delta();
     bench_big();
+    bench_explorer();
     test_remove(home);
     return 0;
 }

@@ -21,4 +21,10 @@ void bench_codecs(const char *samples);
 /* Prints what comparing models costs, and how well it finds who descends from whom. */
 void bench_families(void);
 
+/* One line of the last table. */
+void bench_row(const char *what, const char *format, double value, const char *goal);
+
+/* Prints how the explorer does on 10,000 models. */
+void bench_explorer(void);
+
 #endif

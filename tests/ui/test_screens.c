@@ -1,38 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Keys in, text out: the explorer on a canvas, without a terminal. */
-#include "tests/unit/helpers.h"
+#include "tests/ui/stage.h"
 
 #include "base/file.h"
 #include "base/text.h"
 #include "ui/kit/list.h"
-#include "ui/screens/screens.h"
 #include "ui/kit/theme.h"
 
+#include <fcntl.h>
 #include <locale.h>
-#include <poll.h>
 #include <string.h>
-
-struct explorer {
-    char *dir, *hub, *store, *catalog;
-    const char *roots[2];
-    struct ops_options options;
-    struct app app;
-};
-
-/* Takes events until nothing runs any more. */
-static void settle(struct explorer *e)
-{
-    bool busy = true;
-    while (busy) {
-        struct pollfd wait = {.fd = session_fd(e->app.session), .events = POLLIN};
-        (void)poll(&wait, 1, 100);
-        for (struct event *event; (event = session_next(e->app.session));)
-            app_event(&e->app, event);
-        busy = app_waits(&e->app) ||
-               session_busy(e->app.session);
-    }
-    app_draw(&e->app);
-}
 
 static void add_models(const char *hub)
 {
@@ -42,132 +19,77 @@ static void add_models(const char *hub)
     free(test_hub_model(hub, "acme--l31-sql-ft", &one, card));
 }
 
-static void setup(struct explorer *e, int rows, int columns, bool models)
+static void setup(struct stage *e, int rows, int columns, bool models)
 {
-    *e = (struct explorer){.dir = test_folder()};
-    e->hub = test_path(e->dir, "hub");
-    e->store = test_path(e->dir, "store");
-    e->catalog = test_path(e->dir, "catalog.db");
-    assert_int_equal(file_make_dirs(e->hub, NULL), 0);
+    stage_open(e, rows, columns);
     if (models)
         add_models(e->hub);
-    e->roots[0] = e->hub;
-    e->options = (struct ops_options){
-        .catalog = e->catalog, .store = e->store, .threads = 2, .scope = e->roots};
-    e->app = (struct app){.sort = VIEW_NAME,
-                          .details = true,
-                          .scanning = true,
-                          .hub = e->hub,
-                          .duplicates = {.open = -1}};
-    e->app.session = session_new(&e->options);
-    canvas_resize(&e->app.canvas, rows, columns);
-    session_scan(e->app.session, e->roots);
-    settle(e);
-}
-
-static void teardown(struct explorer *e)
-{
-    session_free(e->app.session);
-    app_release(&e->app);
-    free(e->hub);
-    free(e->store);
-    free(e->catalog);
-    test_remove(e->dir);
-}
-
-static void press(struct explorer *e, const char *keys)
-{
-    for (; *keys; keys++)
-        app_key(&e->app, *keys == '\n'     ? (int)KEY_ENTER_
-                         : *keys == '\033' ? (int)KEY_ESCAPE
-                                           : *keys);
-    app_draw(&e->app);
-}
-
-static bool shows(struct explorer *e, const char *text)
-{
-    for (int row = 0; row < e->app.canvas.rows; row++) {
-        AUTO_FREE char *line = canvas_row(&e->app.canvas, row);
-        if (strstr(line, text))
-            return true;
-    }
-    return false;
-}
-
-static void assert_shows(struct explorer *e, const char *text)
-{
-    if (shows(e, text))
-        return;
-    for (int row = 0; row < e->app.canvas.rows; row++) {
-        AUTO_FREE char *line = canvas_row(&e->app.canvas, row);
-        print_message("%s\n", line);
-    }
-    fail_msg("the screen does not show: %s", text);
+    stage_scan(e);
 }
 
 static void models__opened__show_rows_tabs_and_keys(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 24, 80, true);
-    assert_shows(&e, " tare  2 models");
-    assert_shows(&e, "[1 Models] 2 Families  3 Duplicates  4 Delta  5 Jobs");
-    assert_shows(&e, "   NAME");
-    assert_shows(&e, " > acme/base");
-    assert_shows(&e, "   acme/l31-sql-ft");
-    assert_shows(&e, "sorted by NAME");
-    assert_shows(&e, " c compress  x decompress");
-    assert_false(shows(&e, "revision")); /* the details need 120 columns */
-    teardown(&e);
+    stage_sees(&e, " tare  2 models");
+    stage_sees(&e, "[1 Models] 2 Families  3 Duplicates  4 Delta  5 Jobs");
+    stage_sees(&e, "   NAME");
+    stage_sees(&e, " > acme/base");
+    stage_sees(&e, "   acme/l31-sql-ft");
+    stage_sees(&e, "sorted by NAME");
+    stage_sees(&e, " c compress  x decompress");
+    assert_false(stage_shows(&e, "revision")); /* the details need 120 columns */
+    stage_close(&e);
 }
 
 static void models__wide_terminal__has_a_details_pane(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 48, 160, true);
-    press(&e, "j");
-    assert_shows(&e, "revision");
-    assert_shows(&e, "finetune   acme/base");
-    press(&e, "i");
-    assert_false(shows(&e, "revision"));
-    teardown(&e);
+    stage_press(&e, "j");
+    stage_sees(&e, "revision");
+    stage_sees(&e, "finetune   acme/base");
+    stage_press(&e, "i");
+    assert_false(stage_shows(&e, "revision"));
+    stage_close(&e);
 }
 
 static void models__filter_and_sort__change_the_rows(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 24, 80, true);
-    press(&e, "/SQL");
-    assert_shows(&e, "filter: SQL");
-    assert_false(shows(&e, "acme/base "));
-    press(&e, "\n\033");
-    assert_shows(&e, "acme/base");
-    press(&e, "sn");
-    assert_shows(&e, "sorted by NAME (reversed)");
-    press(&e, "ss");
-    assert_shows(&e, "sorted by SIZE");
-    teardown(&e);
+    stage_press(&e, "/SQL");
+    stage_sees(&e, "filter: SQL");
+    assert_false(stage_shows(&e, "acme/base "));
+    stage_press(&e, "\n\033");
+    stage_sees(&e, "acme/base");
+    stage_press(&e, "sn");
+    stage_sees(&e, "sorted by NAME (reversed)");
+    stage_press(&e, "ss");
+    stage_sees(&e, "sorted by SIZE");
+    stage_close(&e);
 }
 
 static void models__marks__are_summed_in_the_footer(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 24, 80, true);
-    press(&e, " ");
-    assert_shows(&e, "1 marked: frees about ");
-    assert_shows(&e, " * acme/base");
-    press(&e, "a");
-    assert_shows(&e, "2 marked");
-    press(&e, "U");
-    assert_false(shows(&e, "marked"));
-    teardown(&e);
+    stage_press(&e, " ");
+    stage_sees(&e, "1 marked: frees about ");
+    stage_sees(&e, " * acme/base");
+    stage_press(&e, "a");
+    stage_sees(&e, "2 marked");
+    stage_press(&e, "U");
+    assert_false(stage_shows(&e, "marked"));
+    stage_close(&e);
 }
 
 /* A family of three, one of which claims what the bits deny, and a lone model of an absent base. */
-static void setup_family(struct explorer *e, int rows, int columns)
+static void setup_family(struct stage *e, int rows, int columns)
 {
     static const char lone_card[] = "---\nbase_model: else/where\n---\n";
     static const char false_card[] = "---\nbase_model: acme/lone\n---\n";
@@ -175,256 +97,517 @@ static void setup_family(struct explorer *e, int rows, int columns)
     AUTO_BUF struct buf lone = test_model(60000, 9, 0), liar = test_model(60000, 1, 1234);
     free(test_hub_model(e->hub, "acme--lone", &lone, lone_card));
     free(test_hub_model(e->hub, "acme--liar", &liar, false_card));
-    session_scan(e->app.session, e->roots);
-    settle(e);
-    press(e, "2");
+    stage_scan(e);
+    stage_press(e, "2");
 }
 
 static void families__opened__show_trees_and_how_they_are_known(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup_family(&e, 24, 80);
-    assert_shows(&e, " 1 Models [2 Families] 3 Duplicates  4 Delta  5 Jobs");
-    assert_shows(&e, " acme/base");
-    assert_shows(&e, "└─ liar");
-    assert_shows(&e, "bits !card");
-    assert_shows(&e, "├─ l31-sql-ft");
-    assert_shows(&e, "finetune   1.4/16 card bits");
-    assert_shows(&e, "card bits");
-    assert_shows(&e, "else/where                     not here");
-    assert_shows(&e, "└─ acme/lone");
-    press(&e, "/liar\n");
-    assert_shows(&e, "acme/base"); /* what it hangs under stays */
-    assert_false(shows(&e, "acme/lone"));
-    press(&e, "\033g");
-    press(&e, "jj");
-    assert_shows(&e, "claims acme/lone: the bits say no");
-    teardown(&e);
+    stage_sees(&e, " 1 Models [2 Families] 3 Duplicates  4 Delta  5 Jobs");
+    stage_sees(&e, " acme/base");
+    stage_sees(&e, "└─ liar");
+    stage_sees(&e, "bits !card");
+    stage_sees(&e, "├─ l31-sql-ft");
+    stage_sees(&e, "finetune   1.4/16 card bits");
+    stage_sees(&e, "card bits");
+    stage_sees(&e, "else/where                     not here");
+    stage_sees(&e, "└─ acme/lone");
+    stage_press(&e, "/liar\n");
+    stage_sees(&e, "acme/base"); /* what it hangs under stays */
+    assert_false(stage_shows(&e, "acme/lone"));
+    stage_press(&e, "\033g");
+    stage_press(&e, "jj");
+    stage_sees(&e, "claims acme/lone: the bits say no");
+    stage_close(&e);
 }
 
 static void families__collapsed__stand_for_all_below(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup_family(&e, 24, 80);
-    press(&e, "gh");
-    assert_shows(&e, "+ acme/base");
-    assert_false(shows(&e, "liar  "));
-    press(&e, "c");
-    settle(&e);
-    assert_shows(&e, "Compress 3 models");
-    press(&e, "\033\n");
-    assert_shows(&e, "liar  ");
-    press(&e, "t");
-    assert_shows(&e, "3 marked");
-    press(&e, "t");
-    assert_false(shows(&e, "marked"));
-    teardown(&e);
+    stage_press(&e, "gh");
+    stage_sees(&e, "+ acme/base");
+    assert_false(stage_shows(&e, "liar  "));
+    stage_press(&e, "c");
+    stage_settle(&e);
+    stage_sees(&e, "Compress 3 models");
+    stage_press(&e, "\033\n");
+    stage_sees(&e, "liar  ");
+    stage_press(&e, "t");
+    stage_sees(&e, "3 marked");
+    stage_press(&e, "t");
+    assert_false(stage_shows(&e, "marked"));
+    stage_close(&e);
 }
 
 static void families__enter_on_a_model__shows_it_in_the_list_and_back(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup_family(&e, 24, 80);
-    press(&e, "gj\n");
-    assert_shows(&e, "[1 Models]");
-    assert_shows(&e, " > acme/l");
-    press(&e, "g");
-    press(&e, "2");
-    assert_shows(&e, "[2 Families]");
-    assert_shows(&e, " > acme/base");
-    teardown(&e);
+    stage_press(&e, "gj\n");
+    stage_sees(&e, "[1 Models]");
+    stage_sees(&e, " > acme/l");
+    stage_press(&e, "g");
+    stage_press(&e, "2");
+    stage_sees(&e, "[2 Families]");
+    stage_sees(&e, " > acme/base");
+    stage_close(&e);
 }
 
 static void delta__d_on_a_fine_tune__shows_what_differs_by_layer(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 24, 80, true);
-    press(&e, "jd");
-    settle(&e);
-    assert_shows(&e, "[4 Delta]");
-    assert_shows(&e, "acme/l31-sql-ft against acme/base");
-    assert_shows(&e, "MODULE by LAYER");
-    assert_shows(&e, "% unchanged  differs 1.4");
-    assert_shows(&e, "flips  sign [");
-    assert_shows(&e, "changed: 0 to ");
-    press(&e, "m");
-    assert_shows(&e, "bits that differ: 0 to ");
-    press(&e, "mlljjhkgG");
-    assert_shows(&e, "relative change: 0 to ");
-    press(&e, "\033");
-    assert_shows(&e, "[1 Models]");
-    press(&e, "kd");
-    assert_shows(&e, "no parent of it is known");
-    press(&e, "ad");
-    settle(&e);
-    assert_shows(&e, "acme/l31-sql-ft against acme/base");
-    teardown(&e);
+    stage_press(&e, "jd");
+    stage_settle(&e);
+    stage_sees(&e, "[4 Delta]");
+    stage_sees(&e, "acme/l31-sql-ft against acme/base");
+    stage_sees(&e, "MODULE by LAYER");
+    stage_sees(&e, "% unchanged  1.4");
+    stage_sees(&e, "flips  sign [");
+    stage_sees(&e, "changed: 0 to ");
+    stage_press(&e, "m");
+    stage_sees(&e, "bits that differ: 0 to ");
+    stage_press(&e, "mlljjhkgG");
+    stage_sees(&e, "relative change: 0 to ");
+    stage_press(&e, "\033");
+    stage_sees(&e, "[1 Models]");
+    stage_press(&e, "kd");
+    stage_sees(&e, "no parent of it is known");
+    stage_press(&e, "ad");
+    stage_settle(&e);
+    stage_sees(&e, "acme/l31-sql-ft against acme/base");
+    stage_close(&e);
 }
 
 static void duplicates__equal_tensors_and_files__are_listed_with_their_places(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 24, 100, true);
     AUTO_BUF struct buf same = test_model(60000, 1, 0);
     free(test_hub_model(e.hub, "acme--copy", &same, NULL));
-    session_scan(e.app.session, e.roots);
-    settle(&e);
-    press(&e, "3");
-    settle(&e);
-    assert_shows(&e, "[3 Duplicates]");
-    assert_shows(&e, "WASTED COPIES   EACH");
-    assert_shows(&e, " 2 ");
-    assert_shows(&e, "the files are equal");
-    press(&e, "\n");
-    assert_shows(&e, "acme/copy");
-    press(&e, "f");
-    assert_shows(&e, "in all; tensors");
-    press(&e, "f");
-    assert_shows(&e, "in all; files");
-    press(&e, "\nj\n");
-    assert_shows(&e, "[1 Models]");
-    teardown(&e);
+    stage_scan(&e);
+    stage_press(&e, "3");
+    stage_settle(&e);
+    stage_sees(&e, "[3 Duplicates]");
+    stage_sees(&e, "WASTED COPIES   EACH");
+    stage_sees(&e, " 2 ");
+    stage_sees(&e, "the files are equal");
+    stage_press(&e, "\n");
+    stage_sees(&e, "acme/copy");
+    stage_press(&e, "f");
+    stage_sees(&e, "in all; tensors");
+    stage_press(&e, "f");
+    stage_sees(&e, "in all; files");
+    stage_press(&e, "\nj\n");
+    stage_sees(&e, "[1 Models]");
+    stage_close(&e);
+}
+
+static void details__enter_on_a_model__shows_tensors_files_and_lineage(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    stage_press(&e, "j\n");
+    stage_settle(&e);
+    stage_sees(&e, " acme/l31-sql-ft  plain");
+    stage_sees(&e, "[tensors] largest  files  lineage  history");
+    stage_sees(&e, "   TENSOR");
+    stage_sees(&e, "layers.0.weight");
+    stage_press(&e, "G");
+    stage_press(&e, "g/norm");
+    stage_sees(&e, "filter: norm");
+    stage_sees(&e, "norm.weight");
+    stage_press(&e, "\n\033f");
+    stage_sees(&e, "[largest]");
+    stage_press(&e, "f");
+    stage_sees(&e, "model.safetensors");
+    stage_press(&e, "f");
+    stage_sees(&e, "finetune     acme/base");
+    stage_sees(&e, "card");
+    stage_press(&e, "f");
+    stage_sees(&e, "nothing was done with it yet");
+    stage_press(&e, "f");
+    stage_sees(&e, "[tensors]");
+    stage_press(&e, "\033");
+    stage_sees(&e, "   NAME");
+    stage_sees(&e, " > acme/l31-sql-ft");
+    stage_close(&e);
+}
+
+static void details__enter_on_a_tensor__shows_its_numbers_and_places(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 40, 80, true);
+    AUTO_BUF struct buf same = test_model(60000, 1, 0);
+    free(test_hub_model(e.hub, "acme--copy", &same, NULL));
+    stage_scan(&e);
+    stage_press(&e, "g\n");
+    stage_settle(&e);
+    stage_press(&e, "f\n");
+    stage_settle(&e);
+    stage_sees(&e, "BF16  ");
+    stage_sees(&e, "the same content stands in 1 other place");
+    stage_sees(&e, "  acme/copy  ");
+    stage_sees(&e, "size of   share of the numbers");
+    stage_press(&e, "\033");
+    stage_sees(&e, "[largest]");
+    stage_press(&e, "2");
+    stage_press(&e, "1");
+    stage_sees(&e, "[largest]"); /* other tabs leave the page open */
+    stage_press(&e, "1");
+    stage_sees(&e, "   NAME");
+    stage_close(&e);
+}
+
+static void details__history__tells_what_was_done(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    stage_press(&e, "jc");
+    stage_settle(&e);
+    stage_press(&e, "y");
+    stage_settle(&e);
+    stage_press(&e, "\n");
+    stage_settle(&e);
+    stage_sees(&e, "compressed");
+    stage_press(&e, "ffff");
+    stage_sees(&e, "compress ");
+    stage_sees(&e, "acme/l31-sql-ft");
+    stage_close(&e);
+}
+
+static void overview__o__says_what_can_be_freed_and_how(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 40, 100, true);
+    stage_press(&e, "o");
+    stage_sees(&e, "What can be freed, by doing what");
+    stage_sees(&e, "2 models  compress them");
+    stage_sees(&e, "File systems, and how full they are");
+    stage_sees(&e, "acme/base");
+    stage_sees(&e, "100%");
+    stage_press(&e, "\033");
+    stage_sees(&e, "   NAME");
+    stage_close(&e);
+}
+
+static void export__e__writes_what_is_shown(void **state)
+{
+    (void)state;
+    struct stage e;
+    AUTO_BUF struct buf text = {0}, other = {0};
+    setup(&e, 24, 80, true);
+    AUTO_FREE char *csv = test_path(e.dir, "out.csv"), *json = test_path(e.dir, "out.json");
+    stage_press(&e, "/sql\ne\025");
+    stage_press(&e, csv);
+    stage_sees(&e, "out.csv_");
+    stage_press(&e, "\n");
+    stage_settle(&e);
+    stage_sees(&e, "written: ");
+    assert_int_equal(file_read_all(AT_FDCWD, csv, 1 << 20, &text, NULL), 0);
+    assert_memory_equal(text.data, "id,name,source,path,", 20);
+    assert_non_null(strstr(text.data, "\"acme/l31-sql-ft\""));
+    assert_null(strstr(text.data, "acme/base"));
+    stage_press(&e, "2e\025");
+    stage_press(&e, csv);
+    stage_press(&e, "\n");
+    stage_settle(&e);
+    stage_sees(&e, "it is there already");
+    stage_press(&e, "e\025");
+    stage_press(&e, json);
+    stage_press(&e, "\n");
+    stage_settle(&e);
+    assert_int_equal(file_read_all(AT_FDCWD, json, 1 << 20, &other, NULL), 0);
+    assert_non_null(strstr(other.data, "\"relation\":\"finetune\""));
+    stage_press(&e, "e.txt\n");
+    stage_settle(&e);
+    stage_sees(&e, "it ends in .csv or .json");
+    stage_close(&e);
+}
+
+/* The role of the cell where a text begins. */
+static enum role role_of(const struct stage *e, const char *text)
+{
+    for (int row = 0; row < e->app.canvas.rows; row++) {
+        AUTO_FREE char *line = canvas_row(&e->app.canvas, row);
+        const char *at = strstr(line, text);
+        AUTO_FREE char *before = at ? mem_strndup(line, (size_t)(at - line)) : NULL;
+        if (at)
+            return (enum role)e->app.canvas.cells[row * e->app.canvas.columns + text_width(before)]
+                .role;
+    }
+    fail_msg("the screen does not show: %s", text);
+    return ROLE_TEXT;
+}
+
+static void search__matches__stand_out_in_every_list(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup_family(&e, 24, 80);
+    stage_press(&e, "1/L\n");
+    stage_press(&e, "g");
+    assert_int_equal(role_of(&e, "l31-sql"), ROLE_MATCH_CURSOR);
+    assert_int_equal(role_of(&e, "liar"), ROLE_MATCH);
+    stage_press(&e, "\0332/iar\n");
+    stage_press(&e, "g");
+    assert_int_equal(role_of(&e, "iar"), ROLE_MATCH);
+    stage_press(&e, "\0331d");
+    stage_settle(&e);
+    stage_press(&e, "4/nor");
+    stage_sees(&e, "search: nor");
+    stage_close(&e);
+}
+
+static void delta__b__compares_with_another_base(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup_family(&e, 24, 80);
+    stage_press(&e, "1/sql\nd");
+    stage_settle(&e);
+    stage_sees(&e, "acme/l31-sql-ft against acme/base");
+    stage_press(&e, "b");
+    stage_sees(&e, "Compare with");
+    stage_sees(&e, "> acme/base"); /* its parent stands first */
+    stage_press(&e, "j\n");
+    stage_settle(&e);
+    stage_sees(&e, "acme/l31-sql-ft against acme/liar");
+    stage_press(&e, "/weight\n");
+    stage_sees(&e, " > weight");
+    stage_press(&e, "mmm");
+    stage_sees(&e, "stored size (estimated): 0 to ");
+    stage_close(&e);
+}
+
+static const struct view {
+    const char *keys; /* from the Models tab */
+    const char *sees, *also;
+} views[] = {{"", "[1 Models]", "   NAME"},
+             {"2", "[2 Families]", "   FAMILY"},
+             {"3", "[3 Duplicates]", "WASTED COPIES"},
+             {"jd", "[4 Delta]", "MODULE by LAYER"},
+             {"5", "[5 Jobs]", "   JOB"},
+             {"\n", "[1 Models]", "   TENSOR"},
+             {"o", "Overview", "File systems"},
+             {"?", "Help", "scroll"},
+             {"c", "Compress 1 model", "Cancel"}};
+
+/* What stands out in colours stands out without them: by an attribute, or by a sign. */
+static void assert_seen_without_colour(const struct stage *e)
+{
+    static const enum role telling[] = {ROLE_TITLE, ROLE_TAB_ACTIVE, ROLE_HEAD,        ROLE_CURSOR,
+                                        ROLE_MARK,  ROLE_WARN,       ROLE_BAD,         ROLE_KEY,
+                                        ROLE_BAR,   ROLE_MATCH,      ROLE_MATCH_CURSOR};
+    for (size_t i = 0; i < COUNT_OF(telling); i++)
+        assert_true(theme_look(SCHEME_MONO, telling[i], 8).attributes != 0);
+    for (int i = 0; i < e->app.canvas.rows * e->app.canvas.columns; i++)
+        assert_true(e->app.canvas.cells[i].role < ROLE_COUNT);
+}
+
+static void assert_ascii(const struct stage *e)
+{
+    for (int row = 0; row < e->app.canvas.rows; row++) {
+        AUTO_FREE char *line = canvas_row(&e->app.canvas, row);
+        for (const char *p = line; *p; p++)
+            assert_true((unsigned char)*p < 0x80);
+    }
+}
+
+static void assert_frame(const struct stage *e)
+{
+    const struct canvas *c = &e->app.canvas;
+    assert_int_equal(c->cells[c->columns - 1].role, ROLE_TITLE);
+    int active = 0, cursors = 0;
+    for (int i = 0; i < c->columns; i++)
+        active += c->cells[c->columns + i].role == ROLE_TAB_ACTIVE;
+    for (int row = 3; row < c->rows - 2; row++) {
+        const struct cell *cells = &c->cells[row * c->columns];
+        bool cursor = cells[0].role == ROLE_CURSOR;
+        cursors += cursor;
+        if (cursor) /* the cursor shows by a sign, too */
+            assert_true(strchr(">*-", *cells[1].text) && *cells[1].text);
+    }
+    assert_true(active > 5 && cursors <= 1);
+}
+
+static void screen__every_view__is_whole_at_every_size_with_and_without_utf8(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{24, 80}, {40, 120}, {60, 200}};
+    struct stage e;
+    setup(&e, 24, 80, true);
+    AUTO_BUF struct buf same = test_model(60000, 1, 0);
+    free(test_hub_model(e.hub, "acme--wide-\xe6\xa8\xa1\xe5\x9e\x8b-e\xcc\x81", &same, NULL));
+    stage_scan(&e);
+    for (size_t s = 0; s < COUNT_OF(sizes) * 2; s++) {
+        text_set_utf8(s % 2 == 0);
+        stage_resize(&e, sizes[s / 2][0], sizes[s / 2][1]);
+        for (size_t v = 0; v < COUNT_OF(views); v++) {
+            stage_press(&e, "\033\033\03311g");
+            stage_press(&e, views[v].keys);
+            stage_settle(&e);
+            stage_sees(&e, views[v].sees);
+            stage_sees(&e, views[v].also);
+            assert_seen_without_colour(&e);
+            if (!e.app.overlay)
+                assert_frame(&e);
+            if (s % 2)
+                assert_ascii(&e);
+        }
+    }
+    text_set_utf8(true);
+    stage_press(&e, "\033\033\03311g");
+    stage_sees(&e, "\xe6\xa8\xa1\xe5\x9e\x8b-e\xcc\x81");
+    stage_close(&e);
 }
 
 static void plan__enter_and_escape__cancel(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 24, 80, true);
-    press(&e, "c");
-    settle(&e);
-    assert_shows(&e, "Compress 1 model   store");
-    assert_shows(&e, "[ Cancel ]");
-    press(&e, "\n");
-    assert_false(shows(&e, "Cancel"));
-    press(&e, "c");
-    settle(&e);
-    press(&e, "\033");
+    stage_press(&e, "c");
+    stage_settle(&e);
+    stage_sees(&e, "Compress 1 model   store");
+    stage_sees(&e, "[ Cancel ]");
+    stage_press(&e, "\n");
+    assert_false(stage_shows(&e, "Cancel"));
+    stage_press(&e, "c");
+    stage_settle(&e);
+    stage_press(&e, "\033");
     assert_int_equal(session_job_count(e.app.session), 0);
-    teardown(&e);
+    stage_close(&e);
 }
 
 static void plan__y__compresses_and_x_brings_back(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 24, 80, true);
-    press(&e, "j");
-    press(&e, "c");
-    settle(&e);
-    assert_shows(&e, "delta against acme/base");
-    press(&e, "y");
-    settle(&e);
-    assert_shows(&e, "packed");
-    press(&e, "5");
-    assert_shows(&e, "compress acme/l31-sql-ft");
-    assert_shows(&e, "done       freed ");
-    press(&e, "\n");
-    assert_shows(&e, "acme/l31-sql-ft: 1 file");
-    press(&e, "\0331x");
-    settle(&e);
-    assert_false(shows(&e, "packed"));
-    teardown(&e);
+    stage_press(&e, "j");
+    stage_press(&e, "c");
+    stage_settle(&e);
+    stage_sees(&e, "delta against acme/base");
+    stage_press(&e, "y");
+    stage_settle(&e);
+    stage_sees(&e, "packed");
+    stage_press(&e, "5");
+    stage_sees(&e, "compress acme/l31-sql-ft");
+    stage_sees(&e, "done       freed ");
+    stage_press(&e, "\n");
+    stage_sees(&e, "acme/l31-sql-ft: 1 file");
+    stage_press(&e, "\0331x");
+    stage_settle(&e);
+    assert_false(stage_shows(&e, "packed"));
+    stage_close(&e);
 }
 
 static void delete__capital_y_alone__deletes(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 24, 80, true);
-    press(&e, "jD");
-    settle(&e);
-    assert_shows(&e, "Delete 1 model for good");
-    assert_shows(&e, "acme/l31-sql-ft");
-    assert_shows(&e, "nothing of it can be brought back");
-    press(&e, "y");
-    assert_shows(&e, "Delete 1 model for good");
-    press(&e, "\n");
-    assert_false(shows(&e, "for good"));
-    settle(&e);
-    assert_shows(&e, "tare  2 models");
-    press(&e, "D");
-    settle(&e);
-    press(&e, "Y");
-    settle(&e);
-    assert_shows(&e, "tare  1 models");
+    stage_press(&e, "jD");
+    stage_settle(&e);
+    stage_sees(&e, "Delete 1 model for good");
+    stage_sees(&e, "acme/l31-sql-ft");
+    stage_sees(&e, "nothing of it can be brought back");
+    stage_press(&e, "y");
+    stage_sees(&e, "Delete 1 model for good");
+    stage_press(&e, "\n");
+    assert_false(stage_shows(&e, "for good"));
+    stage_settle(&e);
+    stage_sees(&e, "tare  2 models");
+    stage_press(&e, "D");
+    stage_settle(&e);
+    stage_press(&e, "Y");
+    stage_settle(&e);
+    stage_sees(&e, "tare  1 models");
     assert_false(test_exists(e.hub, "models--acme--l31-sql-ft"));
-    press(&e, "kD"); /* the base */
-    settle(&e);
-    press(&e, "\033");
-    press(&e, "5");
-    assert_shows(&e, "delete acme/l31-sql-ft");
-    assert_shows(&e, "done");
-    teardown(&e);
+    stage_press(&e, "kD"); /* the base */
+    stage_settle(&e);
+    stage_press(&e, "\033");
+    stage_press(&e, "5");
+    stage_sees(&e, "delete acme/l31-sql-ft");
+    stage_sees(&e, "done");
+    stage_close(&e);
 }
 
 static void help__question_mark__lists_what_is_valid_here(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 40, 100, true);
-    press(&e, "?");
-    assert_shows(&e, "mark and move on");
-    press(&e, "\0335?");
-    assert_shows(&e, "stop after the file in flight");
-    assert_false(shows(&e, "mark and move on"));
-    teardown(&e);
+    stage_press(&e, "?");
+    stage_sees(&e, "mark and move on");
+    stage_press(&e, "\0335?");
+    stage_sees(&e, "stop after the file in flight");
+    assert_false(stage_shows(&e, "mark and move on"));
+    stage_close(&e);
 }
 
 static void first_run__nothing_found__says_where_it_looked(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 24, 80, false);
-    assert_shows(&e, "No models found");
-    assert_shows(&e, "HF_HUB_CACHE");
-    press(&e, "c x a*Ut\n");
-    teardown(&e);
+    stage_sees(&e, "No models found");
+    stage_sees(&e, "HF_HUB_CACHE");
+    stage_press(&e, "c x a*Ut\n");
+    stage_close(&e);
 }
 
 static void screen__every_size__draws_without_overflow(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 24, 80, true);
-    press(&e, "jd");
-    settle(&e);
+    stage_press(&e, "jd");
+    stage_settle(&e);
     for (int rows = 1; rows < 40; rows += 3) {
         for (int columns = 1; columns < 140; columns += 7) {
             canvas_resize(&e.app.canvas, rows, columns);
             app_draw(&e.app);
-            press(&e, "?");
-            press(&e, "\033");
-            press(&e, "2");
-            press(&e, "4");
-            press(&e, "1");
+            stage_press(&e, "?");
+            stage_press(&e, "\033");
+            stage_press(&e, "2");
+            stage_press(&e, "4");
+            stage_press(&e, "1");
         }
     }
     canvas_resize(&e.app.canvas, 3, 10);
     app_draw(&e.app);
-    assert_shows(&e, "too small");
-    teardown(&e);
+    stage_sees(&e, "too small");
+    stage_close(&e);
 }
 
 static void screen__ascii_locale__has_only_ascii(void **state)
 {
     (void)state;
-    struct explorer e;
+    struct stage e;
     setup(&e, 48, 160, true);
     text_set_utf8(false);
-    press(&e, "?");
+    stage_press(&e, "?");
     for (int row = 0; row < e.app.canvas.rows; row++) {
         AUTO_FREE char *line = canvas_row(&e.app.canvas, row);
         for (const char *p = line; *p; p++)
             assert_true((unsigned char)*p < 0x80);
     }
     text_set_utf8(true);
-    teardown(&e);
+    stage_close(&e);
 }
 
 static void theme__mono__keeps_cursor_and_bars_visible(void **state)
@@ -478,6 +661,14 @@ int main(void)
         cmocka_unit_test(families__enter_on_a_model__shows_it_in_the_list_and_back),
         cmocka_unit_test(delta__d_on_a_fine_tune__shows_what_differs_by_layer),
         cmocka_unit_test(duplicates__equal_tensors_and_files__are_listed_with_their_places),
+        cmocka_unit_test(details__enter_on_a_model__shows_tensors_files_and_lineage),
+        cmocka_unit_test(details__enter_on_a_tensor__shows_its_numbers_and_places),
+        cmocka_unit_test(details__history__tells_what_was_done),
+        cmocka_unit_test(overview__o__says_what_can_be_freed_and_how),
+        cmocka_unit_test(export__e__writes_what_is_shown),
+        cmocka_unit_test(search__matches__stand_out_in_every_list),
+        cmocka_unit_test(delta__b__compares_with_another_base),
+        cmocka_unit_test(screen__every_view__is_whole_at_every_size_with_and_without_utf8),
         cmocka_unit_test(plan__enter_and_escape__cancel),
         cmocka_unit_test(plan__y__compresses_and_x_brings_back),
         cmocka_unit_test(delete__capital_y_alone__deletes),

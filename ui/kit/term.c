@@ -157,6 +157,11 @@ int term_key(struct term_mouse *mouse)
     }
 }
 
+void term_redraw(void)
+{
+    clearok(curscr, TRUE);
+}
+
 void term_resized(void)
 {
     struct winsize size;

@@ -18,6 +18,8 @@ struct term_mouse {
     int row, column, wheel;
 };
 int term_key(struct term_mouse *mouse);
+/* Draws everything anew, also what seems to be there: after something else wrote on the screen. */
+void term_redraw(void);
 /* After SIGWINCH: learns the new size. */
 void term_resized(void);
 /* Hands a text to the terminal's clipboard (OSC 52); terminals that do not know it ignore it. */

@@ -308,8 +308,12 @@ void app_refilter(struct app *app)
         details_rebuild(app);
     else if (place & (IN_JOBS | IN_DELTA))
         search(app, 0);
+    else if (place == IN_FAMILIES)
+        families_rebuild(app);
+    else if (place == IN_DUPLICATES)
+        duplicates_rebuild(app);
     else
-        app_rebuild(app);
+        models_rebuild(app);
 }
 
 /* The other tab of models shows the same one. */
@@ -322,8 +326,10 @@ static void open_tab(struct app *app, enum tab tab)
         families_rebuild(app);
     else if (tab == TAB_MODELS)
         models_rebuild(app);
-    else if (tab == TAB_DUPLICATES)
+    else if (tab == TAB_DUPLICATES) {
+        duplicates_rebuild(app);
         duplicates_open(app);
+    }
 }
 
 static bool act_in_tab(struct app *app, enum action action)
@@ -415,6 +421,10 @@ void app_key(struct app *app, int key)
     free(app->message);
     app->message = NULL;
     app->moved = true;
+    if (app_place(app) == IN_MODELS)
+        models_note(app);
+    else if (app_place(app) == IN_FAMILIES)
+        families_note(app);
     if (app->canvas.rows < LEAST_ROWS || app->canvas.columns < LEAST_COLUMNS) {
         app->quit = key == 'q' || key == KEY_CTRL('c');
         return;
@@ -428,16 +438,23 @@ void app_key(struct app *app, int key)
 
 void app_mouse(struct app *app, int row, int column, int wheel)
 {
-    struct list *list = app->overlay ? &app->text : list_of(app);
-    if (wheel) {
+    struct list *list = app->overlay == OVERLAY_BASE ? &app->pick
+                        : app->overlay               ? &app->text
+                                                     : list_of(app);
+    bool map = app->tab == TAB_DELTA && !app->overlay;
+    int first = 2 + (app_place(app) == IN_DETAILS ? details_top() : 1);
+    if (wheel && map)
+        act(app, wheel < 0 ? ACT_UP : ACT_DOWN);
+    else if (wheel)
         list_move(list, 3 * wheel);
-    } else if (app->overlay) {
+    else if (app->overlay)
         return;
-    } else if (row == 1) {
+    else if (row == 1)
         open_tab(app, tab_at(app, column));
-    } else if (row >= 3 && row - 3 + list->top < list->count) {
-        list_go(list, row - 3 + list->top);
-    }
+    else if (map)
+        delta_click(app, row - 2, column);
+    else if (row >= first && row - first + list->top < list->count)
+        list_go(list, row - first + list->top);
 }
 
 static void release_overview(struct app *app)
@@ -499,9 +516,9 @@ void app_release(struct app *app)
     library_unref(app->plan_library);
     library_unref(app->asked_library);
     library_unref(app->library);
-    path_list_release(&app->marked);
-    path_list_release(&app->open_runs);
-    path_list_release(&app->closed);
+    marks_clear(&app->marked);
+    marks_clear(&app->open_runs);
+    marks_clear(&app->closed);
     delta_forget(app);
     duplicates_forget(app);
     details_forget(app);

@@ -401,6 +401,18 @@ void delta_draw(struct app *app, int top, int height)
                    "d on a model compares it with its parent; d on two marked ones, these");
 }
 
+void delta_click(struct app *app, int row, int column)
+{
+    struct delta_view *view = &app->delta;
+    int width = cell_width(view, app->canvas.columns - NAME_WIDTH - 4);
+    int at = (column - 3 - NAME_WIDTH) / width;
+    if (!view->report || row < 3)
+        return;
+    view->row = MIN(view->top + row - 3, view->rows - 1);
+    if (column >= 3 + NAME_WIDTH)
+        view->column = MIN(view->left + at, view->columns - 1);
+}
+
 /* ---- actions ---- */
 
 static void move(struct delta_view *view, int rows, int columns)

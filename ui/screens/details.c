@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { FACTS = 4 /* lines above the list */, OPEN_TO = 2 /* levels that are open at first */ };
+enum { FACTS = 4 /* lines above the list */, OPEN_TO = 3 /* levels that are open at first */ };
 
 static const char *const page_names[DETAILS_PAGES] = {"tensors", "largest", "files", "lineage",
                                                       "history"};
@@ -28,7 +28,7 @@ void details_forget(struct app *app)
     free(view->found);
     free(view->lines);
     library_unref(view->library);
-    path_list_release(&view->turned);
+    marks_clear(&view->turned);
     path_list_release(&view->texts);
     buf_release(&view->filter);
     *view = (struct details_view){.page = view->page};
@@ -103,7 +103,8 @@ static void add_tree(struct details_view *view, size_t at, size_t end, size_t fr
                 break;
         }
         AUTO_FREE char *key = mem_strndup(t->name, n);
-        bool open = (depth < OPEN_TO) != marks_has(&view->turned, key);
+        bool layer = t->name[from] >= '0' && t->name[from] <= '9';
+        bool open = (depth < OPEN_TO && !layer) != marks_has(&view->turned, key);
         add_line(view, (struct details_line){at, stop, from, n, depth, true, open});
         if (open)
             add_tree(view, at, stop, n + 1, depth + 1);
@@ -238,8 +239,8 @@ static void describe_dtypes(const struct lib_model *m, struct buf *out)
         all += m->dtype_bytes[i];
     for (int i = 0; i < DTYPE_COUNT; i++)
         if (m->dtype_bytes[i])
-            buf_printf(out, "%s%s %.0f%%", out->len ? "  " : "", dtype_name((enum dtype)i),
-                       (double)m->dtype_bytes[i] * 100 / (double)all);
+            buf_printf(out, m->dtype_bytes[i] == all ? "%s%s" : "%s%s %.0f%%", out->len ? "  " : "",
+                       dtype_name((enum dtype)i), (double)m->dtype_bytes[i] * 100 / (double)all);
 }
 
 static void draw_facts(struct app *app, int top)
@@ -248,33 +249,40 @@ static void draw_facts(struct app *app, int top)
     struct canvas *c = &app->canvas;
     AUTO_BUF struct buf dtypes = {0}, lineage = {0};
     AUTO_FREE char *name = text_safe(m->name), *path = text_safe(m->path);
-    char size[16], disk[16], unique[16];
+    char size[16], disk[16], unique[16], parameters[16];
+    text_count(parameters, m->parameters);
     text_size(size, m->size);
     text_size(disk, m->disk);
     text_size(unique, m->unique);
     describe_dtypes(m, &dtypes);
     tree_describe(app->page.library, app->page.model, &lineage);
     AUTO_FREE char *kin = text_safe(lineage.len ? lineage.data : "");
+    AUTO_FREE char *error = m->error ? text_safe(m->error) : NULL;
     canvas_printf(c, top, 1, c->columns - 2, ROLE_TITLE, "%s  %s%s%s", name,
                   model_state_name(m->state), *m->revision ? "  " : "", m->revision);
     canvas_printf(c, top + 1, 1, c->columns - 2, ROLE_TEXT,
-                  "%s, %s on disk, %s unique   %.1f M parameters in %llu tensors   %s", size, disk,
-                  unique, (double)m->parameters / 1e6, (unsigned long long)m->tensors,
+                  "%s, %s on disk, %s unique   %s parameters, %llu tensors   %s", size, disk,
+                  unique, parameters, (unsigned long long)m->tensors,
                   dtypes.len ? dtypes.data : "");
     canvas_printf(c, top + 2, 1, c->columns - 2, m->error ? ROLE_BAD : ROLE_DIM, "%s%s%s",
-                  m->error ? m->error : path, kin[0] && !m->error ? "   " : "",
-                  m->error ? "" : kin);
+                  error ? error : kin, *kin && !error ? "   " : "", error ? "" : path);
     for (int i = 0, at = 1; i < DETAILS_PAGES; i++)
         at =
             canvas_printf(c, top + 3, at, 16, i == (int)app->page.page ? ROLE_TAB_ACTIVE : ROLE_TAB,
                           i == (int)app->page.page ? "[%s]" : " %s ", page_names[i]);
 }
 
+/* Columns of a tensor's name. */
+static int name_room(const struct app *app)
+{
+    return MIN(MAX(app->canvas.columns - 40, 16), 80);
+}
+
 static void draw_tensor(struct app *app, int line, const struct details_line *l, enum role role)
 {
     const struct details_view *view = &app->page;
     const struct detail_tensor *t = &view->found->tensors[l->at];
-    int name_width = MAX(app->canvas.columns - 40, 16);
+    int name_width = name_room(app);
     AUTO_BUF struct buf name = {0}, fitted = {0}, shape = {0};
     uint64_t bytes = 0;
     char size[16];
@@ -307,6 +315,11 @@ static void draw_empty(struct app *app, int line)
                                                : "nothing to tell");
 }
 
+int details_top(void)
+{
+    return FACTS + 1;
+}
+
 void details_draw(struct app *app, int top, int height)
 {
     struct details_view *view = &app->page;
@@ -316,8 +329,7 @@ void details_draw(struct app *app, int top, int height)
     canvas_fill(&app->canvas, top + FACTS, 0, app->canvas.columns, ROLE_HEAD);
     if (tensors)
         canvas_printf(&app->canvas, top + FACTS, 0, app->canvas.columns, ROLE_HEAD,
-                      "   %-*s %7s  %-6s %s", MAX(app->canvas.columns - 40, 16), "TENSOR", "SIZE",
-                      "DTYPE", "SHAPE");
+                      "   %-*s %7s  %-6s %s", name_room(app), "TENSOR", "SIZE", "DTYPE", "SHAPE");
     list_set_height(&view->list, rows);
     if (!view->list.count)
         draw_empty(app, first + 1);

@@ -168,6 +168,13 @@ static void draw_absent(struct app *app, int top)
                    : "no models are indexed yet");
 }
 
+void families_note(struct app *app)
+{
+    int model = app->families.count ? app->tree.rows[cursor_row(app)].model : NO_MODEL;
+    if (model != NO_MODEL)
+        strcpy(app->selected, app->library->models[model].id);
+}
+
 void families_draw(struct app *app, int top, int height)
 {
     int width = models_details_room(app);
@@ -181,9 +188,9 @@ void families_draw(struct app *app, int top, int height)
     for (int i = 0; i < height - 1 && app->families.top + i < app->families.count; i++)
         draw_row(app, top + 1 + i, (size_t)(app->families.top + i), width);
     int model = app->families.count ? app->tree.rows[cursor_row(app)].model : NO_MODEL;
+    families_note(app);
     if (model == NO_MODEL)
         return;
-    strcpy(app->selected, app->library->models[model].id);
     if (width < app->canvas.columns)
         models_draw_details(app, model, top, height);
 }

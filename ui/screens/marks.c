@@ -6,34 +6,33 @@
 
 #include <string.h>
 
-bool marks_has(const struct path_list *list, const char *text)
+bool marks_has(const struct marks *marks, const char *text)
 {
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->paths[i], text) == 0)
-            return true;
-    return false;
+    struct hash128 key = hash128_of(text, strlen(text));
+    uint64_t on;
+    return marks->count && map_get(&marks->map, &key, &on) && on;
 }
 
-void marks_set(struct path_list *list, const char *text, bool on)
+void marks_set(struct marks *marks, const char *text, bool on)
 {
-    if (on) {
-        path_list_add(list, text);
+    struct hash128 key = hash128_of(text, strlen(text));
+    if (on == marks_has(marks, text))
         return;
-    }
-    for (size_t i = 0; i < list->count; i++) {
-        if (strcmp(list->paths[i], text) != 0)
-            continue;
-        free(list->paths[i]);
-        list->paths[i] = list->paths[--list->count];
-        return;
-    }
+    map_put(&marks->map, &key, on);
+    marks->count = on ? marks->count + 1 : marks->count - 1;
+}
+
+void marks_clear(struct marks *marks)
+{
+    map_release(&marks->map);
+    *marks = (struct marks){0};
 }
 
 int *marks_chosen(const struct app *app, size_t *ret_count)
 {
     int *models = mem_alloc(((app->library ? app->library->model_count : 0) + 1) * sizeof *models);
     size_t n = 0;
-    for (size_t i = 0; app->library && i < app->library->model_count; i++)
+    for (size_t i = 0; app->marked.count && i < app->library->model_count; i++)
         if (marks_has(&app->marked, app->library->models[i].id))
             models[n++] = (int)i;
     if (!n)
@@ -47,7 +46,7 @@ void marks_footer(const struct app *app, struct buf *out)
     int64_t frees = 0;
     size_t marked = 0;
     char size[16];
-    for (size_t i = 0; app->library && i < app->library->model_count; i++) {
+    for (size_t i = 0; app->marked.count && i < app->library->model_count; i++) {
         const struct lib_model *m = &app->library->models[i];
         if (!marks_has(&app->marked, m->id))
             continue;
@@ -73,7 +72,7 @@ static void bring_back(struct app *app)
     }
     session_decompress(app->session, app->library, models, stored);
     app_say(app, false, "decompressing; 5 shows how far it is");
-    path_list_release(&app->marked);
+    marks_clear(&app->marked);
 }
 
 static void verify_chosen(struct app *app)
@@ -102,7 +101,7 @@ bool marks_action(struct app *app, enum action action)
     free(marks_chosen(app, &count));
     switch (action) {
     case ACT_UNMARK:
-        path_list_release(&app->marked);
+        marks_clear(&app->marked);
         return true;
     case ACT_DELTA:
         if (count)

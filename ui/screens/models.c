@@ -31,15 +31,8 @@ static size_t members_of(const struct app *app, const struct row *row, int *out)
 
 static void add_row(struct app *app, int model, int members, bool inside)
 {
-    *ARRAY_ADD(app->rows, app->row_count, app->row_cap) = (struct row){model, members, inside};
-}
-
-static int run_size(const struct app *app, const int *order, size_t count, int model)
-{
-    int n = 0;
-    for (size_t i = 0; i < count; i++)
-        n += library_same_run(&app->library->models[model], &app->library->models[order[i]]);
-    return n;
+    *ARRAY_ADD(app->rows, app->row_count, app->row_cap) =
+        (struct row){.model = model, .members = members, .inside = inside};
 }
 
 /* What a row shows, summed over its members. */
@@ -70,37 +63,44 @@ static struct sums sum_row(const struct app *app, const struct row *row)
     return sums;
 }
 
-/* What a row sorts by; runs by what their members come to. */
-static int64_t sort_number(const struct app *app, const struct row *row)
+/* Adds to what a row sorts by; where that is no sum, rows stay in the order of their first model.
+ */
+static void add_number(const struct app *app, const struct lib_model *m, int64_t *number)
 {
-    struct sums sums = sum_row(app, row);
-    switch (app->sort) {
-    case VIEW_SIZE:
-        return (int64_t)sums.size;
-    case VIEW_DISK:
-        return (int64_t)sums.disk;
-    case VIEW_FREES:
-        return sums.frees_known ? sums.frees : INT64_MIN;
-    case VIEW_READ:
-        return sums.read;
-    default:
-        return 0; /* a run stands where its first member does */
-    }
+    if (app->sort == VIEW_SIZE)
+        *number += (int64_t)m->size;
+    else if (app->sort == VIEW_DISK)
+        *number += (int64_t)m->disk;
+    else if (app->sort == VIEW_FREES)
+        *number += tree_own_frees(m);
+    else if (app->sort == VIEW_READ)
+        *number = MAX(*number, m->read);
 }
 
-/* Moves the run at the end up to where its sum belongs. */
-static void place_run(struct app *app)
+static int by_number(const void *a, const void *b, void *context)
 {
-    size_t at = app->row_count - 1;
-    struct row run = app->rows[at];
-    int64_t number = sort_number(app, &run);
-    for (; at > 0; at--) {
-        int64_t above = sort_number(app, &app->rows[at - 1]);
-        if (app->reverse ? above <= number : above >= number)
-            break;
-        app->rows[at] = app->rows[at - 1];
-    }
-    app->rows[at] = run;
+    const struct app *app = context;
+    const struct row *x = &app->rows[*(const size_t *)a], *y = &app->rows[*(const size_t *)b];
+    if (x->number != y->number)
+        return (x->number > y->number) != app->reverse ? -1 : 1;
+    return *(const size_t *)a < *(const size_t *)b ? -1 : 1;
+}
+
+/* Puts runs where their sums belong. */
+static void sort_rows(struct app *app)
+{
+    size_t n = app->row_count;
+    AUTO_FREE size_t *order = mem_alloc((n + 1) * sizeof *order);
+    struct row *rows = mem_alloc((n + 1) * sizeof *rows);
+    for (size_t i = 0; i < n; i++)
+        order[i] = i;
+    if (n)
+        qsort_r(order, n, sizeof *order, by_number, app);
+    for (size_t i = 0; i < n; i++)
+        rows[i] = app->rows[order[i]];
+    free(app->rows);
+    app->rows = rows;
+    app->row_cap = n + 1;
 }
 
 /* Opens the runs that are to be open: their members stand below them. */
@@ -114,10 +114,31 @@ static void insert_members(struct app *app, const int *order, size_t count)
     for (size_t i = 0; i < closed_count; i++) {
         const struct lib_model *first = &app->library->models[closed[i].model];
         add_row(app, closed[i].model, closed[i].members, false);
-        for (size_t k = 0; k < count && closed[i].members && marks_has(&app->open_runs, first->run);
-             k++)
+        if (!closed[i].members || !marks_has(&app->open_runs, first->run))
+            continue;
+        for (size_t k = 0; k < count; k++)
             if (library_same_run(first, &app->library->models[order[k]]))
                 add_row(app, order[k], 0, true);
+    }
+}
+
+/* One row for each model, but one for a run of several; without a filter. */
+static void take_rows(struct app *app, const int *order, size_t count)
+{
+    const struct lib_model *models = app->library->models;
+    AUTO_FREE int *sizes = mem_zalloc((app->library->model_count + 1) * sizeof *sizes);
+    AUTO_FREE size_t *rows = mem_zalloc((app->library->model_count + 1) * sizeof *rows);
+    for (size_t i = 0; i < count; i++)
+        if (models[order[i]].first != NO_MODEL)
+            sizes[models[order[i]].first]++;
+    for (size_t i = 0; i < count; i++) {
+        const struct lib_model *m = &models[order[i]];
+        bool run = m->first != NO_MODEL && sizes[m->first] > 1 && !app->filter.len;
+        if (!run || !rows[m->first])
+            add_row(app, order[i], run ? sizes[m->first] : 0, false);
+        if (run && !rows[m->first])
+            rows[m->first] = app->row_count;
+        add_number(app, m, &app->rows[run ? rows[m->first] - 1 : app->row_count - 1].number);
     }
 }
 
@@ -131,19 +152,8 @@ void models_rebuild(struct app *app)
     AUTO_FREE int *order = view_order(app->library, app->sort, app->reverse,
                                       app->filter.len ? app->filter.data : NULL, &count);
     app->row_count = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct lib_model *model = &app->library->models[order[i]];
-        int members = *model->run && !app->filter.len ? run_size(app, order, count, order[i]) : 0;
-        bool first = members > 1;
-        for (size_t k = 0; k < i && first; k++)
-            first = !library_same_run(model, &app->library->models[order[k]]);
-        if (members < 2)
-            add_row(app, order[i], 0, false);
-        else if (first)
-            add_row(app, order[i], members, false);
-        if (first)
-            place_run(app);
-    }
+    take_rows(app, order, count);
+    sort_rows(app);
     insert_members(app, order, count);
     list_set_count(&app->models, (int)app->row_count);
     for (size_t i = 0; i < app->row_count && app->moved; i++)
@@ -246,7 +256,8 @@ void models_draw_details(struct app *app, int model, int top, int height)
 {
     const struct lib_model *m = &app->library->models[model];
     int column = app->canvas.columns - DETAILS_WIDTH, line = top;
-    char size[16], disk[16], unique[16], when[32];
+    char size[16], disk[16], unique[16], parameters[16], when[32];
+    text_count(parameters, m->parameters);
     for (int i = 0; i < height; i++)
         canvas_put(&app->canvas, top + i, column - 2, 1, ROLE_DIM, text_utf8() ? "│" : "|");
     text_size(size, m->size);
@@ -260,8 +271,8 @@ void models_draw_details(struct app *app, int model, int top, int height)
     line = detail(app, line, column, "state", model_state_name(m->state));
     AUTO_FREE char *weights = mem_printf("%s, %s on disk, %s unique", size, disk, unique);
     line = detail(app, line, column, "size", weights);
-    AUTO_FREE char *holds = mem_printf("%llu tensors, %.1f M parameters",
-                                       (unsigned long long)m->tensors, (double)m->parameters / 1e6);
+    AUTO_FREE char *holds =
+        mem_printf("%llu tensors, %s parameters", (unsigned long long)m->tensors, parameters);
     line = detail(app, line, column, "holds", holds);
     line = detail(app, line, column, "modified", when);
     line = detail_lineage(app, model, line, column);
@@ -295,6 +306,12 @@ static void draw_first_run(struct app *app, int top)
     canvas_put(c, top + 11, 4, w, ROLE_TEXT, "tare --demo            try it on samples");
 }
 
+void models_note(struct app *app)
+{
+    if (app->row_count)
+        strcpy(app->selected, model_at(app, (size_t)app->models.cursor)->id);
+}
+
 void models_draw(struct app *app, int top, int height)
 {
     int width = models_details_room(app);
@@ -311,8 +328,7 @@ void models_draw(struct app *app, int top, int height)
                    "nothing matches the filter (Esc clears it)");
     for (int i = 0; i < height - 1 && app->models.top + i < app->models.count; i++)
         draw_row(app, top + 1 + i, (size_t)(app->models.top + i), width);
-    if (app->row_count)
-        strcpy(app->selected, model_at(app, (size_t)app->models.cursor)->id);
+    models_note(app);
     if (width < app->canvas.columns && app->row_count)
         models_draw_details(app, app->rows[app->models.cursor].model, top, height);
 }
@@ -340,8 +356,8 @@ static void mark_run(struct app *app)
     const struct lib_model *model = model_at(app, (size_t)app->models.cursor);
     for (size_t i = 0; i < app->library->model_count; i++)
         if (library_same_run(model, &app->library->models[i]))
-            path_list_add(&app->marked, app->library->models[i].id);
-    path_list_add(&app->marked, model->id);
+            marks_set(&app->marked, app->library->models[i].id, true);
+    marks_set(&app->marked, model->id, true);
 }
 
 static void mark_every(struct app *app, enum action action)

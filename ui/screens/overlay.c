@@ -527,7 +527,7 @@ static void delete_key(struct app *app, int key)
             break;
         session_delete(app->session, app->plan_library, TAKE_PTR(app->deletion));
         close_plan(app);
-        path_list_release(&app->marked);
+        marks_clear(&app->marked);
         app_say(app, false, "deleting; 5 shows how far it is");
         break;
     default:
@@ -543,7 +543,7 @@ static void start_plan(struct app *app, bool keep)
     app->plan = NULL;
     drop_plan(app);
     app->overlay = OVERLAY_NONE;
-    path_list_release(&app->marked);
+    marks_clear(&app->marked);
     app_say(app, false, "compressing; 5 shows how far it is");
 }
 
@@ -639,7 +639,7 @@ static void sort_key(struct app *app, int key)
     enum view_sort sort = sorts[letter - letters];
     app->reverse = sort == app->sort && !app->reverse;
     app->sort = sort;
-    app_rebuild(app);
+    app_refilter(app);
 }
 
 static void quit_key(struct app *app, int key)

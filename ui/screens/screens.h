@@ -11,6 +11,7 @@
 #include "ops/session.h"
 #include "ops/tree.h"
 #include "ops/view.h"
+#include "base/map.h"
 #include "ui/kit/canvas.h"
 #include "ui/kit/keymap.h"
 #include "ui/kit/list.h"
@@ -107,11 +108,18 @@ enum action {
 extern const struct binding bindings[];
 extern const size_t binding_count;
 
+/* A set of ids, or other keys. */
+struct marks {
+    struct map map; /* 1 for each that is in it, 0 for each that was */
+    size_t count;
+};
+
 /* A row of the Models tab: a model, or a run of checkpoints that stands for its members. */
 struct row {
-    int model;   /* a run: its first member */
-    int members; /* 0: a model */
-    bool inside; /* a member below its run */
+    int model;      /* a run: its first member */
+    int members;    /* 0: a model */
+    int64_t number; /* by which it stands; of a run, together */
+    bool inside;    /* a member below its run */
 };
 
 enum duplicates_kind {
@@ -189,8 +197,8 @@ struct details_view {
     struct list list;
     struct details_line *lines; /* of pages of tensors */
     size_t count, cap;
-    struct path_list texts;  /* of the others */
-    struct path_list turned; /* groups that are not as they were at first */
+    struct path_list texts; /* of the others */
+    struct marks turned;    /* groups that are not as they were at first */
     struct buf filter;
 };
 
@@ -206,14 +214,14 @@ struct app {
     struct list models;
     struct row *rows;
     size_t row_count, row_cap;
-    char selected[MODEL_ID];    /* the model under the cursor when it was drawn last */
-    struct path_list marked;    /* ids of models */
-    struct path_list open_runs; /* run keys */
+    char selected[MODEL_ID]; /* the model under the cursor when it was drawn last */
+    struct marks marked;     /* ids of models */
+    struct marks open_runs;  /* run keys */
     /* Families */
     struct list families;
     struct tree tree;
-    size_t *tree_lines;      /* the rows of the tree that are shown */
-    struct path_list closed; /* what is collapsed */
+    size_t *tree_lines;  /* the rows of the tree that are shown */
+    struct marks closed; /* what is collapsed */
     enum view_sort sort;
     bool reverse;
     struct buf filter;
@@ -270,6 +278,8 @@ unsigned app_place(const struct app *app);
 bool app_waits(const struct app *app);
 void app_open_overlay(struct app *app, enum overlay overlay);
 
+/* Remembers the model under the cursor, which it stays on when rows change. */
+void models_note(struct app *app);
 void models_draw(struct app *app, int top, int height);
 bool models_action(struct app *app, enum action action);
 void models_rebuild(struct app *app);
@@ -283,6 +293,7 @@ void models_jump(struct app *app, int model);
 int models_details_room(const struct app *app);
 void models_draw_details(struct app *app, int model, int top, int height);
 
+void families_note(struct app *app);
 void families_draw(struct app *app, int top, int height);
 bool families_action(struct app *app, enum action action);
 void families_rebuild(struct app *app);
@@ -310,12 +321,14 @@ void delta_ask(struct app *app, struct library *library, int model, int base);
 /* Takes the answer. */
 void delta_take(struct app *app, struct event *event);
 void delta_forget(struct app *app);
+/* A click in the map. top: its first line. */
+void delta_click(struct app *app, int row, int column);
 /* Compares with the base that was picked. */
 void delta_pick(struct app *app);
 
-/* Lists of ids, or other keys. */
-bool marks_has(const struct path_list *list, const char *text);
-void marks_set(struct path_list *list, const char *text, bool on);
+bool marks_has(const struct marks *marks, const char *text);
+void marks_set(struct marks *marks, const char *text, bool on);
+void marks_clear(struct marks *marks);
 /* The models that an action means: the marked ones, else those of the selected row: free it. */
 int *marks_chosen(const struct app *app, size_t *ret_count);
 /* "1 marked: frees about 10.8G", or "". */
@@ -326,6 +339,8 @@ bool marks_action(struct app *app, enum action action);
 /* The details of a model, until Esc. */
 void details_open(struct app *app, int model);
 void details_draw(struct app *app, int top, int height);
+/* Lines above its list. */
+int details_top(void);
 bool details_action(struct app *app, enum action action);
 void details_rebuild(struct app *app);
 void details_take(struct app *app, struct event *event);
