@@ -348,3 +348,13 @@ bool text_is_among(const char *word, const char *const *words, size_t count)
             return true;
     return false;
 }
+
+bool text_has_words(const char *text, const char *words)
+{
+    AUTO_FREE char *copy = mem_strdup(words);
+    char *save = NULL;
+    for (char *word = strtok_r(copy, " ", &save); word; word = strtok_r(NULL, " ", &save))
+        if (!strcasestr(text, word))
+            return false;
+    return true;
+}

@@ -68,6 +68,10 @@ bool text_is_hex(const char *text, size_t n);
 
 bool text_ends_with(const char *text, const char *end);
 
+/* Whether every one of the words (apart by blanks) stands somewhere in the text; case does not
+ * matter. */
+bool text_has_words(const char *text, const char *words);
+
 /* Whether the word is one of these. */
 bool text_is_among(const char *word, const char *const *words, size_t count);
 

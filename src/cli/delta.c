@@ -50,6 +50,8 @@ static js *tensor_json(const struct delta_tensor *t)
     js_put(object, "flips", flips);
     js_put_int(object, "rows", (int64_t)t->rows);
     js_put_int(object, "untouched_rows", (int64_t)t->untouched);
+    js_put_int(object, "bytes", (int64_t)t->bytes);
+    js_put_int(object, "estimated", (int64_t)t->estimated);
     return object;
 }
 
@@ -61,6 +63,8 @@ static js *report_json(const struct work *work)
     js_put_text(document, "base", work->library->models[work->base].id);
     put_measures(document, &report->total);
     js_put_real(document, "cosine", compare_cosine(&report->total));
+    js_put_int(document, "bytes", (int64_t)report->bytes);
+    js_put_int(document, "estimated", (int64_t)report->estimated);
     for (size_t i = 0; i < report->count; i++)
         js_push(tensors, tensor_json(&report->tensors[i]));
     for (size_t i = 0; i < report->unmatched_count; i++) {
@@ -142,6 +146,7 @@ static void print_tensors(const struct delta_report *report, const size_t *order
         text_fit(&name, safe.len ? safe.data : "", 56);
         printf("%s  ", name.data);
         print_measures(&t->sum);
+        printf("  stored %5.1f%%", (double)t->estimated * 100 / (double)MAX(t->bytes, 1u));
         if (t->untouched && t->untouched < t->rows)
             printf("  %llu of %llu rows untouched", (unsigned long long)t->untouched,
                    (unsigned long long)t->rows);
@@ -153,11 +158,15 @@ static void print_report(const struct work *work)
 {
     const struct delta_report *report = &work->report;
     AUTO_FREE size_t *order = delta_order(report);
+    char from[16], to[16];
+    text_size(from, report->bytes);
+    text_size(to, report->estimated);
     cli_print("%s against %s\n", work->library->models[work->model].name,
               work->library->models[work->base].name);
-    printf("%llu elements: %.2f%% unchanged, differs %.2f/16 bits, relative change %.2e\n\n",
+    printf("%llu elements: %.2f%% unchanged, differs %.2f/16 bits, relative change %.2e\n"
+           "as a difference about %s of %s\n\n",
            (unsigned long long)report->total.elements, compare_unchanged(&report->total) * 100,
-           compare_bit_distance(&report->total), compare_relative_change(&report->total));
+           compare_bit_distance(&report->total), compare_relative_change(&report->total), to, from);
     print_layers(report, order);
     print_modules(report, order);
     print_tensors(report, order);

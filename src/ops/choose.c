@@ -14,7 +14,10 @@ enum {
     WINDOW_SHARE = 2048,         /* of the elements, for each window */
     WINDOW_OTHERS = 1024 * 1024, /* bytes of everything else */
     ENTRY_COST = 104,
-    SPARSE = 8 /* a delta that takes less than this part is looked at for its tables */
+    SPARSE = 8,       /* a delta that takes less than this part is looked at for its tables */
+    VERY_SPARSE = 32, /* and less than this one: by larger samples */
+    SPARSE_MOST = 256 * 1024,
+    SPARSE_SHARE = 64,
 };
 
 struct chooser {
@@ -29,7 +32,7 @@ struct chooser *chooser_new(void)
     chooser->work = content_work_new();
     chooser->raw = mem_alloc(most);
     chooser->base = mem_alloc(most);
-    chooser->other = mem_alloc(WINDOW_MOST * 4);
+    chooser->other = mem_alloc(SPARSE_MOST * 4);
     chooser->out = mem_alloc(codec_bound(most));
     return chooser;
 }
@@ -187,13 +190,10 @@ static int read_base(struct chooser *chooser, const struct base_at *base, enum d
  * that a table counts once.
  */
 static int read_windows(struct chooser *chooser, const struct bytes_at *raw, uint64_t elements,
-                        const struct base_at *base, struct codec_chunk *chunk, struct err *err)
+                        uint64_t most, const struct base_at *base, struct codec_chunk *chunk,
+                        struct err *err)
 {
     unsigned width = dtype_width(chunk->dtype);
-    /* Weights look alike everywhere in a tensor; bytes of unknown files do not. */
-    uint64_t share = MAX(elements / WINDOW_SHARE, (uint64_t)WINDOW_LEAST);
-    uint64_t most =
-        dtype_is_float(chunk->dtype) ? MIN(share, (uint64_t)WINDOW_MOST) : WINDOW_OTHERS / width;
     unsigned windows = elements <= WINDOWS * most ? 1 : WINDOWS;
     uint64_t each = windows == 1 ? elements : most;
     int r = 0;
@@ -210,6 +210,33 @@ static int read_windows(struct chooser *chooser, const struct bytes_at *raw, uin
     return r;
 }
 
+/* Elements of a window. Weights look alike everywhere in a tensor; bytes of unknown files do not.
+ */
+static uint64_t window_of(enum dtype dtype, uint64_t elements)
+{
+    uint64_t share = MAX(elements / WINDOW_SHARE, (uint64_t)WINDOW_LEAST);
+    return dtype_is_float(dtype) ? MIN(share, (uint64_t)WINDOW_MOST)
+                                 : WINDOW_OTHERS / dtype_width(dtype);
+}
+
+/* In a sample of the usual size hardly anything differs: a larger one, for this codec alone. */
+static int look_closer(struct chooser *chooser, const struct bytes_at *raw, uint64_t elements,
+                       const struct base_at *base, enum dtype dtype, enum codec codec,
+                       struct tally *tally, struct err *err)
+{
+    struct codec_chunk chunk = {.dtype = dtype};
+    uint64_t most = MIN(elements / SPARSE_SHARE, (uint64_t)SPARSE_MOST);
+    if (tally->encoded[codec] * VERY_SPARSE > tally->raw || most <= window_of(dtype, elements))
+        return 0;
+    int r = read_windows(chooser, raw, elements, most, base, &chunk, err);
+    if (r < 0)
+        return r;
+    *tally = (struct tally){.raw = chunk.n};
+    tally_codec(chooser, codec, &chunk, tally);
+    measure_tables(chooser, codec, &chunk, tally);
+    return 0;
+}
+
 int choose(struct chooser *chooser, enum dtype dtype, uint64_t bytes, const struct bytes_at *raw,
            const struct base_at *base, struct choice *ret, struct err *err)
 {
@@ -217,7 +244,7 @@ int choose(struct chooser *chooser, enum dtype dtype, uint64_t bytes, const stru
     struct codec_chunk chunk = {.dtype = dtype};
     uint64_t elements = bytes / dtype_width(dtype);
     uint64_t common = base ? MIN(base->bytes / dtype_width(base->dtype), elements) : elements;
-    int r = read_windows(chooser, raw, common, base, &chunk, err);
+    int r = read_windows(chooser, raw, common, window_of(dtype, common), base, &chunk, err);
     if (r < 0)
         return r;
     tally_windows(chooser, &chunk, &tally);
@@ -227,9 +254,12 @@ int choose(struct chooser *chooser, enum dtype dtype, uint64_t bytes, const stru
     ret->alone = best_of(&tally, false);
     ret->alone_bytes = scaled(&tally, ret->alone, bytes, chunks) + tables;
     ret->delta = base ? best_of(&tally, true) : CODEC_RAW;
+    struct tally delta = tally;
     if (base)
-        measure_tables(chooser, ret->delta, &chunk, &tally);
-    ret->delta_bytes = base ? scaled(&tally, ret->delta, with_base, chunks) +
+        measure_tables(chooser, ret->delta, &chunk, &delta);
+    if (base && (r = look_closer(chooser, raw, common, base, dtype, ret->delta, &delta, err)) < 0)
+        return r;
+    ret->delta_bytes = base ? scaled(&delta, ret->delta, with_base, chunks) +
                                   scaled(&tally, ret->alone, bytes - with_base, 0) + tables
                             : UINT64_MAX;
     enum codec used = ret->delta_bytes < ret->alone_bytes ? ret->delta : ret->alone;

@@ -20,6 +20,7 @@ struct entry {
     struct session *session;
     struct job *job;
     atomic_bool given_up; /* cancelled by the user, not by the end of the program */
+    bool noting;          /* its job writes it into the queue, or takes it out: not its work */
     /* Work: */
     struct ops_options options;
     struct library *library;
@@ -260,6 +261,10 @@ static int work_one(struct entry *entry, struct ops *ops, struct progress *progr
     case JOB_DUPLICATES:
         entry->duplicates = mem_zalloc(sizeof *entry->duplicates);
         return ops_duplicates(ops, entry->library, progress, entry->duplicates, &entry->err);
+    case JOB_ESTIMATE:
+        r = ops_estimate(ops, progress, &entry->err);
+        send_library(entry, ops);
+        return r;
     case JOB_DETAILS:
         entry->details = mem_zalloc(sizeof *entry->details);
         return ops_details(ops, entry->library, entry->models[0], entry->details, &entry->err);
@@ -333,7 +338,7 @@ static void start_next(struct session *session)
         if (is_store_job(session->jobs[i]) && session->jobs[i]->shown.state == JOB_RUNNING)
             return;
     for (size_t i = 0; i < session->job_count; i++) {
-        if (session->jobs[i]->shown.state == JOB_QUEUED) {
+        if (session->jobs[i]->shown.state == JOB_QUEUED && !session->jobs[i]->noting) {
             start(session, session->jobs[i]);
             return;
         }
@@ -353,25 +358,49 @@ static struct entry *add(struct session *session, enum job_kind kind, char *titl
     return entry;
 }
 
-/* Writes the job down, so that it is not forgotten when this program ends. */
+/* Into the queue, or out of it where the job was given up: the catalog may be busy. */
+static void *note(void *context, struct progress *progress)
+{
+    struct entry *entry = context;
+    struct message *message = mem_zalloc(sizeof *message);
+    struct ops *ops;
+    (void)progress;
+    message->ended = entry;
+    if (ops_open(&entry->options, &ops, NULL) == 0) {
+        if (!atomic_load(&entry->given_up))
+            queue_add(ops, &entry->queued);
+        else if (entry->queued.id)
+            queue_drop(ops, entry->queued.id);
+        ops_close(ops);
+    }
+    return message;
+}
+
+static void start_note(struct session *session, struct entry *entry)
+{
+    entry->noting = true;
+    entry->job = job_start(note, entry, session->results);
+}
+
+/* The job is written down: it begins, unless it was given up in the meantime. */
+static void end_note(struct session *session, struct entry *entry)
+{
+    job_free(entry->job);
+    entry->job = NULL;
+    entry->noting = false;
+    if (entry->shown.state == JOB_QUEUED && atomic_load(&entry->given_up)) {
+        entry->shown.state = JOB_CANCELLED;
+        start_note(session, entry);
+    }
+    start_next(session);
+}
+
+/* Writes the job down, so that it is not forgotten when this program ends. Then it may begin. */
 static void enqueue(struct session *session, struct entry *entry, enum queue_what what,
                     const int *models, size_t count, const struct plan_request *request)
 {
-    struct ops *ops;
     entry->queued = queue_job_for(what, entry->library, models, count, request);
-    if (ops_open(&session->options, &ops, NULL) < 0)
-        return;
-    queue_add(ops, &entry->queued);
-    ops_close(ops);
-}
-
-static void dequeue(struct session *session, int64_t id)
-{
-    struct ops *ops;
-    if (!id || ops_open(&session->options, &ops, NULL) < 0)
-        return;
-    queue_drop(ops, id);
-    ops_close(ops);
+    start_note(session, entry);
 }
 
 static void take_models(struct entry *entry, const int *models, size_t count)
@@ -421,9 +450,18 @@ void session_duplicates(struct session *session, struct library *library)
     start(session, add(session, JOB_DUPLICATES, mem_strdup("duplicates"), library));
 }
 
+/* An answer that nobody waits for any more. */
+static void stop(struct session *session, enum job_kind kind)
+{
+    for (size_t i = 0; i < session->job_count; i++)
+        if (session->jobs[i]->shown.kind == kind && session->jobs[i]->job)
+            job_cancel(session->jobs[i]->job);
+}
+
 void session_delta(struct session *session, struct library *library, int model, int base)
 {
     const int models[] = {model, base};
+    stop(session, JOB_DELTA);
     struct entry *entry = add(session, JOB_DELTA, title_for("delta", library, models, 1), library);
     take_models(entry, models, COUNT_OF(models));
     start(session, entry);
@@ -440,6 +478,7 @@ void session_details(struct session *session, struct library *library, int model
 void session_tensor(struct session *session, struct library *library, int model, const char *name,
                     size_t name_len)
 {
+    stop(session, JOB_TENSOR);
     struct entry *entry =
         add(session, JOB_TENSOR, title_for("tensor", library, &model, 1), library);
     take_models(entry, &model, 1);
@@ -472,7 +511,6 @@ void session_compress(struct session *session, struct library *library, struct p
     entry->plan = plan;
     entry->keep = keep;
     enqueue(session, entry, QUEUE_COMPRESS, models, count, &request);
-    start_next(session);
 }
 
 void session_decompress(struct session *session, struct library *library, const int *models,
@@ -482,7 +520,6 @@ void session_decompress(struct session *session, struct library *library, const 
         add(session, JOB_DECOMPRESS, title_for("decompress", library, models, count), library);
     take_models(entry, models, count);
     enqueue(session, entry, QUEUE_DECOMPRESS, models, count, NULL);
-    start_next(session);
 }
 
 void session_plan_delete(struct session *session, struct library *library, const int *models,
@@ -505,7 +542,6 @@ void session_delete(struct session *session, struct library *library, struct del
         add(session, JOB_DELETE, title_for("delete", library, models, count), library);
     entry->deletion = deletion;
     enqueue(session, entry, QUEUE_DELETE, models, count, NULL);
-    start_next(session);
 }
 
 /* The jobs of processes that are no more. What is not wanted is emptied. */
@@ -679,7 +715,8 @@ static struct event *end_job(struct session *session, struct entry *entry)
         event->plan = TAKE_PTR(entry->plan);
         event->deletion = TAKE_PTR(entry->deletion);
     }
-    if (answer != EVENT_JOB || (entry->shown.kind == JOB_SCAN && !entry->shown.log.len)) {
+    bool changed = is_store_job(entry) && entry->shown.kind != JOB_VERIFY;
+    if (answer != EVENT_JOB || (!is_store_job(entry) && !entry->shown.log.len)) {
         for (size_t i = 0; i < session->job_count; i++) /* nothing worth keeping */
             if (session->jobs[i] == entry)
                 memmove(&session->jobs[i], &session->jobs[i + 1],
@@ -687,6 +724,8 @@ static struct event *end_job(struct session *session, struct entry *entry)
         entry_free(entry);
     }
     start_next(session);
+    if (changed && !session_busy(session))
+        start(session, add(session, JOB_ESTIMATE, mem_strdup("estimate"), NULL));
     return event;
 }
 
@@ -696,10 +735,13 @@ struct event *session_next(struct session *session)
     if (!message)
         return NULL;
     struct event *event = message->event;
-    if (message->ended)
-        event = end_job(session, message->ended);
+    struct entry *ended = message->ended;
     free(message);
-    return event;
+    if (ended && ended->noting) {
+        end_note(session, ended);
+        return session_next(session);
+    }
+    return ended ? end_job(session, ended) : event;
 }
 
 size_t session_job_count(const struct session *session)
@@ -717,11 +759,19 @@ void session_cancel(struct session *session, size_t i)
     struct entry *entry = session->jobs[i];
     atomic_store(&entry->given_up, true);
     if (entry->job) {
-        job_cancel(entry->job);
+        job_cancel(entry->job); /* where it is just being written down, end_note sees to it */
     } else if (entry->shown.state == JOB_QUEUED) {
         entry->shown.state = JOB_CANCELLED;
-        dequeue(session, entry->queued.id);
+        start_note(session, entry);
     }
+}
+
+bool session_works(const struct session *session)
+{
+    for (size_t i = 0; i < session->job_count; i++)
+        if (session->jobs[i]->shown.state <= JOB_RUNNING || session->jobs[i]->noting)
+            return true;
+    return false;
 }
 
 bool session_busy(const struct session *session)

@@ -54,6 +54,7 @@ enum job_kind {
     JOB_DETAILS,
     JOB_TENSOR,
     JOB_EXPORT,
+    JOB_ESTIMATE, /* what compressing would free, after something has changed */
     JOB_COMPRESS,
     JOB_DECOMPRESS,
     JOB_DELETE,
@@ -122,6 +123,8 @@ size_t session_job_count(const struct session *session);
 const struct session_job *session_job(const struct session *session, size_t i);
 /* Stops a running job after the file in flight; a queued one never starts. Off the queue then. */
 void session_cancel(struct session *session, size_t i);
+/* Whether anything runs or waits. */
+bool session_works(const struct session *session);
 /* Whether a store job runs or waits. */
 bool session_busy(const struct session *session);
 

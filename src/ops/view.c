@@ -63,15 +63,10 @@ static bool matches(const struct lib_model *model, const char *filter)
     const char *flags[8];
     size_t count = model_flags(model, flags);
     AUTO_BUF struct buf text = {0};
-    AUTO_FREE char *words = mem_strdup(filter);
     buf_printf(&text, "%s %s %s", model->name, model->source, dtype_name(model_dtype(model)));
     for (size_t i = 0; i < count; i++)
         buf_printf(&text, " %s", flags[i]);
-    char *save = NULL;
-    for (char *word = strtok_r(words, " ", &save); word; word = strtok_r(NULL, " ", &save))
-        if (!strcasestr(text.data, word))
-            return false;
-    return true;
+    return text_has_words(text.data, filter);
 }
 
 int *view_order(const struct library *library, enum view_sort sort, bool reverse,

@@ -33,8 +33,12 @@ grep -E '"layer":[01],' "$dir/out" | grep -v '"unchanged":1\.0,' >"$dir/err" && 
 
 # The same from the store, and back.
 tare compress demo/quill-1m demo/quill-1m-perl --yes >/dev/null
-tare delta demo/quill-1m-perl demo/quill-1m --json >"$dir/out"
+other() { "$TARE" "$@" --catalog "$dir/other.db" --store "$dir/s" --quiet; }
+other scan "$dir/m"
+other delta demo/quill-1m-perl demo/quill-1m --json >"$dir/out"
 cmp -s "$dir/json" "$dir/out" || fail "another difference when they are stored"
+other delta demo/quill-1m-perl demo/quill-1m --json >"$dir/out"
+cmp -s "$dir/json" "$dir/out" || fail "another difference when it is remembered"
 tare decompress --all --yes >/dev/null
 status=0
 tare delta demo/quill-1m >"$dir/out" 2>&1 || status=$?

@@ -36,36 +36,23 @@ void stage_close(struct stage *stage)
     test_remove(stage->dir);
 }
 
-/* The text with the stage's folder replaced by one that people could have. */
-static const char *moved(const struct stage *stage, struct library *library, const char *path)
-{
-    size_t n = strlen(stage->hub);
-    if (strncmp(path, stage->hub, n) != 0)
-        return path;
-    AUTO_FREE char *other = mem_printf("/home/me/hub%s", path + n);
-    return arena_strdup(&library->arena, other);
-}
-
-/* A snapshot as it would be on a machine of people: read on other days, on a fuller disk. */
-static void fix(const struct stage *stage, struct event *event)
+/* A snapshot as it could be on a machine of people: read on other days, on a fuller disk. */
+static void fix(struct event *event)
 {
     struct library *library = event->library;
     int64_t now = time(NULL);
     for (size_t i = 0; i < library->model_count && event->kind == EVENT_LIBRARY; i++) {
         struct lib_model *m = &library->models[i];
-        m->path = moved(stage, library, m->path);
         m->read = now - (int64_t)(i * 5 + 1) * DAY;
         m->modified = 1795600000 - (int64_t)i * DAY;
     }
-    for (size_t i = 0; i < library->file_count && event->kind == EVENT_LIBRARY; i++)
-        library->files[i].path = moved(stage, library, library->files[i].path);
     if (!event->overview || !event->overview->space_count)
         return;
     struct space *space = &event->overview->spaces[0];
     space->size = 1000000000000;
     space->left = 61000000000;
     free(space->place);
-    space->place = mem_strdup("/home/me/hub");
+    space->place = mem_strdup("/data");
 }
 
 void stage_settle(struct stage *stage)
@@ -75,10 +62,10 @@ void stage_settle(struct stage *stage)
         (void)poll(&wait, 1, 100);
         for (struct event *event; (event = session_next(stage->app.session));) {
             if (stage->fixed && event->library)
-                fix(stage, event);
+                fix(event);
             app_event(&stage->app, event);
         }
-    } while (app_waits(&stage->app) || session_busy(stage->app.session));
+    } while (session_works(stage->app.session));
     app_draw(&stage->app);
 }
 

@@ -12,7 +12,7 @@ struct stage {
     const char *roots[2];
     struct ops_options options;
     struct app app;
-    bool fixed; /* times, places and free space look the same on every machine */
+    bool fixed; /* times and free space look the same on every machine */
 };
 
 /* An explorer of an empty hub cache, that nothing was scanned for yet. */

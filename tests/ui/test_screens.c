@@ -392,6 +392,37 @@ static void delta__b__compares_with_another_base(void **state)
     stage_close(&e);
 }
 
+static void mouse__click_and_wheel__select_rows_tabs_and_cells(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    app_mouse(&e.app, 4, 10, 0);
+    app_draw(&e.app);
+    stage_sees(&e, " > acme/l31-sql-ft");
+    app_mouse(&e.app, 4, 10, -1);
+    app_draw(&e.app);
+    stage_sees(&e, " > acme/base");
+    stage_press(&e, "j\n");
+    stage_settle(&e);
+    app_mouse(&e.app, 8, 10, 0); /* the second line of the details */
+    app_draw(&e.app);
+    stage_sees(&e, " > norm.weight");
+    stage_press(&e, "q"); /* back, not out */
+    stage_sees(&e, " > acme/l31-sql-ft");
+    assert_false(e.app.quit);
+    stage_press(&e, "d");
+    stage_settle(&e);
+    app_mouse(&e.app, 6, 36, 0); /* the second module, the first layer */
+    app_draw(&e.app);
+    stage_sees(&e, " > weight");
+    stage_sees(&e, "layers.0.weight  BF16");
+    app_mouse(&e.app, 1, 3, 0);
+    app_draw(&e.app);
+    stage_sees(&e, "[1 Models]");
+    stage_close(&e);
+}
+
 static const struct view {
     const char *keys; /* from the Models tab */
     const char *sees, *also;
@@ -669,6 +700,7 @@ int main(void)
         cmocka_unit_test(search__matches__stand_out_in_every_list),
         cmocka_unit_test(delta__b__compares_with_another_base),
         cmocka_unit_test(screen__every_view__is_whole_at_every_size_with_and_without_utf8),
+        cmocka_unit_test(mouse__click_and_wheel__select_rows_tabs_and_cells),
         cmocka_unit_test(plan__enter_and_escape__cancel),
         cmocka_unit_test(plan__y__compresses_and_x_brings_back),
         cmocka_unit_test(delete__capital_y_alone__deletes),

@@ -2,13 +2,21 @@
 /* Comparing tensors, on every vector path against a plain computation; modules by names. */
 #include "tests/unit/helpers.h"
 
+#include "base/json.h"
+#include "base/text.h"
+#include "bits/exponents.h"
 #include "bits/floats.h"
 #include "bits/simd.h"
 #include "delta/compare.h"
 #include "model/modules.h"
+#include "ops/delta.h"
+#include "ops/details.h"
+#include "ops/scan.h"
+#include "ops/table.h"
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST = 9000 };
 
@@ -149,11 +157,148 @@ static void module_of__names_of_the_usual_architectures__give_layer_and_module(v
     }
 }
 
+static void exponents_add__numbers_zeros_and_others__are_told_apart(void **state)
+{
+    (void)state;
+    static struct exponents sum, half;
+    const float values[] = {1, 1.5f, -1.9f, 0.25f, 0, -0.0f, INFINITY, NAN, 0x1p-140f};
+    exponents_add(&sum, DTYPE_F32, (const uint8_t *)values, COUNT_OF(values));
+    assert_int_equal(sum.elements, 9);
+    assert_int_equal(sum.zeros, 2);
+    assert_int_equal(sum.infinities, 1);
+    assert_int_equal(sum.nans, 1);
+    assert_int_equal(sum.counts[127], 3);
+    assert_int_equal(sum.counts[125], 1);
+    assert_int_equal(sum.counts[0], 1); /* subnormal */
+    assert_int_equal(exponents_power(DTYPE_F32, 125), -2);
+    assert_int_equal(exponents_power(DTYPE_BF16, 0), -126);
+    const uint16_t halves[] = {0x3c00, 0x0001, 0x7c00}; /* 1, subnormal, infinity */
+    exponents_add(&half, DTYPE_F16, (const uint8_t *)halves, COUNT_OF(halves));
+    assert_int_equal(half.counts[15], 1);
+    assert_int_equal(half.counts[0], 1);
+    assert_int_equal(half.infinities, 1);
+    assert_int_equal(exponents_power(DTYPE_F16, 15), 0);
+}
+
+static void table__strange_names__are_safe_in_csv_and_whole_in_json(void **state)
+{
+    (void)state;
+    static const char *const columns[] = {"name", "bytes", "share"};
+    struct table table = {.columns = columns, .width = COUNT_OF(columns)};
+    AUTO_BUF struct buf csv = {0}, json = {0}, none = {0};
+    struct err err = {0};
+    table_text(&table, "=say \"hi\"\n\033[2J");
+    table_int(&table, 7);
+    table_real(&table, 0.25);
+    table_text(&table, "b, c");
+    table_none(&table);
+    table_none(&table);
+    assert_int_equal(table_for(&table, "x.csv", &csv, &err), 0);
+    assert_string_equal(csv.data, "name,bytes,share\n"
+                                  "\"'=say \"\"hi\"\"\\x0a\\x1b[2J\",7,0.25\n"
+                                  "\"b, c\",,\n");
+    assert_int_equal(table_for(&table, "x.json", &json, &err), 0);
+    AUTO_JS js *document = NULL;
+    assert_int_equal(js_parse(json.data, json.len, &document, NULL), 0);
+    const js *row = js_at(js_get(document, "rows"), 0);
+    assert_string_equal(js_get_text(row, "name"), "=say \"hi\"\n\033[2J");
+    assert_int_equal(js_get_int(row, "bytes", 0), 7);
+    assert_int_equal(table_for(&table, "x.txt", &none, &err), ERR_USAGE);
+    table_release(&table);
+}
+
+/* A scanned collection of a model, its fine-tune and, where wanted, a copy. */
+static struct ops *scan_pair(const char *dir, size_t count, bool copy, struct library **ret)
+{
+    AUTO_FREE char *root = test_path(dir, "m"), *catalog = test_path(dir, "c.db");
+    struct buf base = test_model(count, 3, 0), fine = test_model(count, 3, 9);
+    test_write(root, "base/model.safetensors", base.data, base.len);
+    test_write(root, "fine/model.safetensors", fine.data, fine.len);
+    if (copy)
+        test_write(root, "copy/model.safetensors", base.data, base.len);
+    buf_release(&base);
+    buf_release(&fine);
+    const char *const paths[] = {root, NULL};
+    const struct scan_request request = {.paths = paths};
+    const struct ops_options options = {.catalog = catalog, .threads = 1};
+    struct scan_report report;
+    struct ops *ops;
+    assert_int_equal(ops_open(&options, &ops, NULL), 0);
+    assert_int_equal(ops_scan(ops, &request, NULL, &report, NULL), 0);
+    scan_report_release(&report);
+    assert_int_equal(ops_library(ops, ret, NULL), 0);
+    return ops;
+}
+
+static void ops_delta__samples__agree_with_all_of_it(void **state)
+{
+    (void)state;
+    char *dir = test_folder();
+    struct library *library;
+    struct delta_report all, some, again;
+    struct ops *ops = scan_pair(dir, 3000000, false, &library);
+    int base = library->models[0].name[0] == 'b' ? 0 : 1;
+    assert_int_equal(ops_delta_sampled(ops, library, 1 - base, base, NULL, &some, NULL), 0);
+    assert_int_equal(ops_delta(ops, library, 1 - base, base, NULL, &all, NULL), 0);
+    assert_true(some.sampled && !all.sampled);
+    assert_true(some.total.elements < all.total.elements / 10);
+    assert_true(fabs(compare_bit_distance(&some.total) - compare_bit_distance(&all.total)) < 0.05);
+    assert_true(fabs(compare_unchanged(&some.total) - compare_unchanged(&all.total)) < 0.02);
+    assert_true(all.estimated > 0 && all.estimated < all.bytes);
+    /* It is remembered: also when the files have changed since, as long as the catalog does not
+     * know. */
+    assert_int_equal(truncate(library->files[0].path, 100), 0);
+    assert_int_equal(ops_delta(ops, library, 1 - base, base, NULL, &again, NULL), 0);
+    assert_memory_equal(&again.total, &all.total, sizeof all.total);
+    assert_int_equal(again.estimated, all.estimated);
+    delta_report_release(&all);
+    delta_report_release(&some);
+    delta_report_release(&again);
+    library_unref(library);
+    ops_close(ops);
+    test_remove(dir);
+}
+
+static void ops_tensor__a_tensor_that_stands_twice__names_the_other_place(void **state)
+{
+    (void)state;
+    char *dir = test_folder();
+    struct library *library;
+    struct tensor_look look;
+    struct details details;
+    struct err err = {0};
+    struct ops *ops = scan_pair(dir, 60000, true, &library);
+    /* The models stand in the order in which they were found: base, copy, fine. */
+    assert_int_equal(ops_details(ops, library, 0, &details, NULL), 0);
+    assert_true(details.count == 2 && details.history.count == 0);
+    const struct detail_tensor *t = &details.tensors[1];
+    assert_int_equal(ops_tensor(ops, library, 0, t->name, t->name_len, NULL, &look, NULL), 0);
+    assert_int_equal(look.place_count, 1);
+    assert_string_equal(look.places[0].name, t->name);
+    assert_true(look.places[0].model != 0);
+    assert_int_equal(look.spread.elements, look.all);
+    assert_int_equal(look.all * 2, t->bytes);
+    uint64_t sum = look.spread.zeros;
+    for (int i = 0; i < EXPONENTS; i++)
+        sum += look.spread.counts[i];
+    assert_int_equal(sum, look.all);
+    tensor_look_release(&look);
+    assert_int_equal(ops_tensor(ops, library, 0, "no such", 7, NULL, &look, &err), ERR_NOTFOUND);
+    details_release(&details);
+    library_unref(library);
+    ops_close(ops);
+    test_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(compare_add__every_type_and_path__is_as_computed_plainly),
         cmocka_unit_test(compare_join__two_parts__are_the_whole),
+        cmocka_unit_test(exponents_add__numbers_zeros_and_others__are_told_apart),
+        cmocka_unit_test(table__strange_names__are_safe_in_csv_and_whole_in_json),
+        cmocka_unit_test(ops_delta__samples__agree_with_all_of_it),
+        cmocka_unit_test(ops_tensor__a_tensor_that_stands_twice__names_the_other_place),
         cmocka_unit_test(module_of__names_of_the_usual_architectures__give_layer_and_module),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -73,7 +73,7 @@ static void describe_scan(const struct app *app, struct buf *out)
 {
     for (size_t i = 0; i < session_job_count(app->session); i++) {
         const struct session_job *job = session_job(app->session, i);
-        if (!job->progress || (job->kind > JOB_SCAN && job->kind < JOB_COMPRESS))
+        if (!job->progress || (job->kind > JOB_SCAN && job->kind < JOB_ESTIMATE))
             continue;
         const char *phase = job->progress->phase;
         uint64_t total = job->progress->total;
@@ -281,7 +281,7 @@ static bool line_matches(struct app *app, int line)
 {
     const char *text = app->tab == TAB_JOBS ? session_job(app->session, (size_t)line)->title
                                             : app->delta.modules[line];
-    return strcasestr(text, app_filter(app)->data) != NULL;
+    return text_has_words(text, app_filter(app)->data);
 }
 
 static void search(struct app *app, int by)
@@ -406,7 +406,9 @@ static void act(struct app *app, enum action action)
         session_scan(app->session, NULL);
         break;
     case ACT_QUIT:
-        if (session_busy(app->session))
+        if (app_place(app) == IN_DETAILS)
+            details_forget(app);
+        else if (session_busy(app->session))
             app_open_overlay(app, OVERLAY_QUIT);
         else
             app->quit = true;
@@ -475,6 +477,7 @@ void app_event(struct app *app, struct event *event)
         release_overview(app);
         app->overview = TAKE_PTR(event->overview);
         app_rebuild(app);
+        details_follow(app);
         if (app->tab == TAB_DUPLICATES)
             duplicates_open(app);
         break;

@@ -81,7 +81,8 @@ void delta_forget(struct app *app)
 void delta_take(struct app *app, struct event *event)
 {
     struct delta_view *view = &app->delta;
-    if (!view->waiting || event->model != view->asked[0] || event->base != view->asked[1])
+    if (event->err.code == ERR_CANCELLED || !view->waiting || event->model != view->asked[0] ||
+        event->base != view->asked[1])
         return;
     if (event->err.code) {
         view->waiting = false;

@@ -27,6 +27,7 @@ void details_forget(struct app *app)
         details_release(view->found);
     free(view->found);
     free(view->lines);
+    free(view->asked);
     library_unref(view->library);
     marks_clear(&view->turned);
     path_list_release(&view->texts);
@@ -46,8 +47,8 @@ void details_open(struct app *app, int model)
 void details_take(struct app *app, struct event *event)
 {
     struct details_view *view = &app->page;
-    if (!view->open || !view->waiting || event->library != view->library ||
-        event->model != view->model)
+    if (!view->open || !view->waiting ||
+        strcmp(event->library->models[event->model].id, model_of(view)->id) != 0)
         return;
     view->waiting = false;
     if (event->err.code) {
@@ -56,6 +57,20 @@ void details_take(struct app *app, struct event *event)
         return;
     }
     view->found = TAKE_PTR(event->details);
+    details_rebuild(app);
+}
+
+void details_follow(struct app *app)
+{
+    struct details_view *view = &app->page;
+    const char *id = view->open ? model_of(view)->id : NULL;
+    int model;
+    if (!id || library_find(app->library, id, &model, 1) != 1)
+        return;
+    struct library *before = view->library;
+    view->library = library_ref(app->library);
+    view->model = model;
+    library_unref(before);
     details_rebuild(app);
 }
 
@@ -114,7 +129,7 @@ static void add_tree(struct details_view *view, size_t at, size_t end, size_t fr
 
 static bool matches(const struct details_view *view, const char *text)
 {
-    return !view->filter.len || strcasestr(text, view->filter.data);
+    return !view->filter.len || text_has_words(text, view->filter.data);
 }
 
 static int by_bytes(const void *a, const void *b, void *context)
@@ -355,13 +370,16 @@ static void look_at(struct app *app, const struct details_line *line)
     const struct detail_tensor *t = &view->found->tensors[line->at];
     app_open_overlay(app, OVERLAY_TENSOR);
     view->looking = true;
+    free(view->asked);
+    view->asked = mem_strdup(t->name);
     session_tensor(app->session, view->library, view->model, t->name, t->name_len);
 }
 
 void details_take_look(struct app *app, struct event *event)
 {
     struct details_view *view = &app->page;
-    if (!view->looking)
+    bool other = event->look && view->asked && strcmp(event->look->tensor.name, view->asked) != 0;
+    if (!view->looking || other || event->err.code == ERR_CANCELLED)
         return;
     view->looking = false;
     if (app->overlay != OVERLAY_TENSOR)

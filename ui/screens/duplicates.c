@@ -26,8 +26,9 @@ static bool is_shown(const struct app *app, const struct duplicate_group *group)
     bool match = !app->filter.len;
     for (size_t i = 0; i < group->count && kind && !match; i++)
         match =
-            strcasestr(view->library->files[group->places[i].file].path, app->filter.data) ||
-            (group->places[i].tensor_len && strcasestr(group->places[i].tensor, app->filter.data));
+            text_has_words(view->library->files[group->places[i].file].path, app->filter.data) ||
+            (group->places[i].tensor_len &&
+             text_has_words(group->places[i].tensor, app->filter.data));
     return kind && match;
 }
 
@@ -104,7 +105,7 @@ static void draw_group(struct app *app, int line, const struct duplicate_group *
         text_escape(&name, first->tensor, first->tensor_len);
     for (size_t i = 0; i < group->dims; i++)
         buf_printf(&shape, "%s%llu", i ? "x" : "", (unsigned long long)group->shape[i]);
-    text_fit(&fitted, name.len ? name.data : "", MAX(app->canvas.columns - 50, 12));
+    text_fit(&fitted, name.len ? name.data : "", MAX(app->canvas.columns - 44, 12));
     canvas_printf(&app->canvas, line, 0, app->canvas.columns, role, " %c %6s %6zu %6s  %s  %s %s",
                   open                  ? '-'
                   : role == ROLE_CURSOR ? '>'
@@ -157,7 +158,7 @@ void duplicates_draw(struct app *app, int top, int height)
 {
     struct duplicates_view *view = &app->duplicates;
     canvas_printf(&app->canvas, top, 0, app->canvas.columns, ROLE_HEAD, "   %6s %6s %6s  %-*s  %s",
-                  "WASTED", "COPIES", "EACH", MAX(app->canvas.columns - 50, 12), "WHAT",
+                  "WASTED", "COPIES", "EACH", MAX(app->canvas.columns - 44, 12), "WHAT",
                   "TYPE SHAPE");
     list_set_height(&view->list, height - 1);
     if (!view->list.count)

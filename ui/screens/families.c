@@ -38,7 +38,7 @@ static bool *find_matches(const struct app *app)
     bool *shown = mem_zalloc(app->tree.count + 1);
     for (size_t i = app->tree.count; i-- > 0;) {
         const struct tree_row *row = &app->tree.rows[i];
-        shown[i] = strcasestr(row->name, app->filter.data) != NULL;
+        shown[i] = text_has_words(row->name, app->filter.data);
         for (size_t k = i + 1; k <= i + row->below; k += app->tree.rows[k].below + 1)
             shown[i] |= shown[k];
     }

@@ -190,6 +190,7 @@ struct details_line {
 
 struct details_view {
     bool open, waiting, looking;
+    char *asked; /* the name of the tensor that is looked at */
     struct details *found; /* NULL: not there yet */
     struct library *library;
     int model;
@@ -343,6 +344,8 @@ void details_draw(struct app *app, int top, int height);
 int details_top(void);
 bool details_action(struct app *app, enum action action);
 void details_rebuild(struct app *app);
+/* There is another library. */
+void details_follow(struct app *app);
 void details_take(struct app *app, struct event *event);
 void details_take_look(struct app *app, struct event *event);
 void details_forget(struct app *app);
