@@ -206,7 +206,12 @@ static void duplicates__equal_tensors_and_files__are_listed_with_their_places(vo
     stage_sees(&e, "in all; tensors");
     stage_press(&e, "f");
     stage_sees(&e, "in all; files");
-    stage_press(&e, "\nj\n");
+    stage_press(&e, "t");
+    stage_sees(&e, "2 marked");
+    stage_press(&e, "tc");
+    stage_settle(&e);
+    stage_sees(&e, "Compress 2 models");
+    stage_press(&e, "\033\nj\n");
     stage_sees(&e, "[1 Models]");
     stage_close(&e);
 }
@@ -413,7 +418,7 @@ static void mouse__click_and_wheel__select_rows_tabs_and_cells(void **state)
     assert_false(e.app.quit);
     stage_press(&e, "d");
     stage_settle(&e);
-    app_mouse(&e.app, 6, 36, 0); /* the second module, the first layer */
+    app_mouse(&e.app, 7, 36, 0); /* the second module, the first layer */
     app_draw(&e.app);
     stage_sees(&e, " > weight");
     stage_sees(&e, "layers.0.weight  BF16");

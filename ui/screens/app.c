@@ -130,8 +130,10 @@ static void draw_footer(struct app *app)
             *p = (char)(*p >= 'a' ? *p - 32 : *p);
         buf_printf(&right, "sorted by %s%s ", name, app->reverse ? " (reversed)" : "");
     }
-    if (app->tab == TAB_DUPLICATES)
+    if (app->tab == TAB_DUPLICATES) {
+        marks_footer(app, &left);
         duplicates_footer(app, &left, &right);
+    }
     int room = c->columns - 2 - (right.len && !app->message ? text_width(right.data) : 0);
     if (app->message)
         canvas_put(c, c->rows - 2, 1, room, app->message_bad ? ROLE_BAD : ROLE_GOOD, app->message);
@@ -140,13 +142,16 @@ static void draw_footer(struct app *app)
     if (right.len && !app->message)
         canvas_put(c, c->rows - 2, c->columns - text_width(right.data), c->columns, ROLE_DIM,
                    right.data);
+    static const int always = 14; /* "? help  q quit" */
     int at = 1;
     for (size_t i = 0; i < binding_count; i++) {
+        bool last = bindings[i].action == ACT_HELP || bindings[i].action == ACT_QUIT ||
+                    bindings[i].action == ACT_OVERVIEW;
         if (!bindings[i].brief || !(bindings[i].where & app_place(app)))
             continue;
         int need = text_width(bindings[i].label) + 1 + text_width(bindings[i].brief);
-        if (at + need > c->columns)
-            break;
+        if (at + need + (last ? 0 : always + 2) > c->columns)
+            continue;
         at = canvas_put(c, c->rows - 1, at, c->columns, ROLE_KEY, bindings[i].label);
         at = canvas_printf(c, c->rows - 1, at, c->columns, ROLE_TEXT, " %s", bindings[i].brief);
         at += 2;
@@ -338,7 +343,7 @@ static bool act_in_tab(struct app *app, enum action action)
     case TAB_JOBS:
         return jobs_action(app, action);
     case TAB_DUPLICATES:
-        return duplicates_action(app, action);
+        return duplicates_action(app, action) || marks_action(app, action);
     case TAB_DELTA:
         return delta_action(app, action);
     case TAB_FAMILIES:

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_WIDTH = 28, SHADES = 5, BELOW = 5 /* lines under the map */, CELL_MOST = 4 };
+enum { NAME_WIDTH = 28, SHADES = 5, BELOW = 4 /* lines under the map */, CELL_MOST = 4 };
 
 /* ---- the map ---- */
 
@@ -32,11 +32,12 @@ static int column_of(const struct delta_view *view, int layer)
     return -1;
 }
 
-/* Rows are modules in the order in which they come, columns are layers in theirs. */
+/* Rows are all modules together, then each in the order in which they come; columns are layers. */
 static void take_axes(struct delta_view *view, const size_t *order)
 {
     const struct delta_report *report = view->report;
-    view->modules = mem_alloc((report->count + 1) * sizeof *view->modules);
+    view->modules = mem_alloc((report->count + 2) * sizeof *view->modules);
+    view->modules[view->rows++] = "(all)";
     view->layers = mem_alloc((report->count + 1) * sizeof *view->layers);
     for (size_t i = 0; i < report->count; i++) {
         const struct module *module = &report->tensors[order[i]].module;
@@ -47,6 +48,14 @@ static void take_axes(struct delta_view *view, const size_t *order)
     }
 }
 
+static void add_to_cell(struct delta_cell *cell, const struct delta_tensor *t)
+{
+    compare_join(&cell->sum, &t->sum);
+    cell->bytes += t->bytes;
+    cell->estimated += t->estimated;
+    cell->tensor = cell->tensors++ ? cell->tensor : t;
+}
+
 static void take_cells(struct delta_view *view)
 {
     const struct delta_report *report = view->report;
@@ -54,12 +63,9 @@ static void take_cells(struct delta_view *view)
         mem_zalloc(((size_t)view->rows * (size_t)view->columns + 1) * sizeof *view->cells);
     for (size_t i = 0; i < report->count; i++) {
         const struct delta_tensor *t = &report->tensors[i];
-        struct delta_cell *cell =
-            cell_at(view, row_of(view, t->module.name), column_of(view, t->module.layer));
-        compare_join(&cell->sum, &t->sum);
-        cell->bytes += t->bytes;
-        cell->estimated += t->estimated;
-        cell->tensor = cell->tensors++ ? cell->tensor : t;
+        int column = column_of(view, t->module.layer);
+        add_to_cell(cell_at(view, 0, column), t);
+        add_to_cell(cell_at(view, row_of(view, t->module.name), column), t);
     }
 }
 
@@ -256,6 +262,10 @@ static void draw_layers(struct app *app, int line, int columns, int width)
     const struct delta_view *view = &app->delta;
     canvas_fill(&app->canvas, line, 0, app->canvas.columns, ROLE_HEAD);
     canvas_put(&app->canvas, line, 3, NAME_WIDTH, ROLE_HEAD, "MODULE by LAYER");
+    if (view->left > 0)
+        canvas_put(&app->canvas, line, 1 + NAME_WIDTH, 1, ROLE_HEAD, "<");
+    if (view->left + columns < view->columns)
+        canvas_put(&app->canvas, line, app->canvas.columns - 1, 1, ROLE_HEAD, ">");
     for (int i = 0; i < columns && view->left + i < view->columns; i++) {
         int layer = view->layers[view->left + i];
         int at = 3 + NAME_WIDTH + i * width;

@@ -89,6 +89,29 @@ void duplicates_take(struct app *app, struct event *event)
 
 /* ---- drawing ---- */
 
+/* Columns of what a group is, and behind its shape of the models that have it. */
+static int what_width(const struct app *app)
+{
+    return MAX(MIN(app->canvas.columns - 44, 60), 12);
+}
+
+enum { SHAPE_WIDTH = 18 };
+
+/* "demo/base, demo/fine and 3 more", as far as there is room. */
+static void describe_models(const struct duplicates_view *view, const struct duplicate_group *group,
+                            struct buf *out)
+{
+    size_t named = 0;
+    for (size_t i = 0; i < group->count && named < 8; i++) {
+        if (i && group->places[i].model == group->places[i - 1].model)
+            continue;
+        AUTO_FREE char *name = text_safe(view->library->models[group->places[i].model].name);
+        buf_printf(out, "%s%s", named++ ? ", " : "", name);
+    }
+    if (named < group->count)
+        buf_printf(out, " and more");
+}
+
 static void draw_group(struct app *app, int line, const struct duplicate_group *group, bool open,
                        enum role role)
 {
@@ -105,15 +128,19 @@ static void draw_group(struct app *app, int line, const struct duplicate_group *
         text_escape(&name, first->tensor, first->tensor_len);
     for (size_t i = 0; i < group->dims; i++)
         buf_printf(&shape, "%s%llu", i ? "x" : "", (unsigned long long)group->shape[i]);
-    text_fit(&fitted, name.len ? name.data : "", MAX(app->canvas.columns - 44, 12));
-    canvas_printf(&app->canvas, line, 0, app->canvas.columns, role, " %c %6s %6zu %6s  %s  %s %s",
+    text_fit(&fitted, name.len ? name.data : "", what_width(app));
+    AUTO_BUF struct buf models = {0};
+    describe_models(view, group, &models);
+    canvas_printf(&app->canvas, line, 0, app->canvas.columns, role,
+                  " %c %6s %6zu %6s  %s  %-5s %-*s %s",
                   open                  ? '-'
                   : role == ROLE_CURSOR ? '>'
                                         : ' ',
                   wasted, group->count, bytes, fitted.data,
                   group->kind == DUPLICATE_TENSORS ? dtype_name(group->dtype)
                                                    : duplicate_kind_name(group->kind),
-                  shape.len ? shape.data : "");
+                  app->canvas.columns > 80 ? SHAPE_WIDTH : 0, shape.len ? shape.data : "",
+                  app->canvas.columns > 80 ? models.data : "");
 }
 
 static void draw_place(struct app *app, int line, const struct duplicate_place *place,
@@ -157,9 +184,10 @@ static void draw_empty(struct app *app, int line)
 void duplicates_draw(struct app *app, int top, int height)
 {
     struct duplicates_view *view = &app->duplicates;
-    canvas_printf(&app->canvas, top, 0, app->canvas.columns, ROLE_HEAD, "   %6s %6s %6s  %-*s  %s",
-                  "WASTED", "COPIES", "EACH", MAX(app->canvas.columns - 44, 12), "WHAT",
-                  "TYPE SHAPE");
+    canvas_fill(&app->canvas, top, 0, app->canvas.columns, ROLE_HEAD);
+    canvas_printf(&app->canvas, top, 0, app->canvas.columns, ROLE_HEAD,
+                  "   %6s %6s %6s  %-*s  %-5s %-*s %s", "WASTED", "COPIES", "EACH", what_width(app),
+                  "WHAT", "TYPE", SHAPE_WIDTH, "SHAPE", app->canvas.columns > 80 ? "IN" : "");
     list_set_height(&view->list, height - 1);
     if (!view->list.count)
         draw_empty(app, top + 2);
@@ -174,12 +202,42 @@ void duplicates_footer(const struct app *app, struct buf *left, struct buf *righ
     if (!view->found)
         return;
     text_size(wasted, view->found->wasted);
-    if (view->list.count)
+    if (view->list.count && !left->len)
         buf_printf(left, "%s", duplicate_advice(group_of(view, view->list.cursor)));
     buf_printf(right, "%s in all; %s ", wasted, kind_names[view->kind]);
 }
 
 /* ---- actions ---- */
+
+size_t duplicates_chosen(const struct app *app, int *out)
+{
+    const struct duplicates_view *view = &app->duplicates;
+    size_t n = 0;
+    if (!view->list.count)
+        return 0;
+    const struct duplicate_group *group = group_of(view, view->list.cursor);
+    AUTO_FREE bool *taken = mem_zalloc(app->library->model_count + 1);
+    for (size_t i = 0; i < group->count; i++) {
+        int model;
+        const char *id = view->library->models[group->places[i].model].id;
+        if (library_find(app->library, id, &model, 1) != 1 || taken[model])
+            continue;
+        taken[model] = true;
+        out[n++] = model;
+    }
+    return n;
+}
+
+/* Marks the models of the group, or unmarks them where all are. */
+static void mark_group(struct app *app)
+{
+    AUTO_FREE int *models = mem_alloc((app->library->model_count + 1) * sizeof *models);
+    size_t n = duplicates_chosen(app, models), marked = 0;
+    for (size_t i = 0; i < n; i++)
+        marked += marks_has(&app->marked, app->library->models[models[i]].id);
+    for (size_t i = 0; i < n; i++)
+        marks_set(&app->marked, app->library->models[models[i]].id, marked < n);
+}
 
 static void open_line(struct app *app)
 {
@@ -207,6 +265,10 @@ bool duplicates_action(struct app *app, enum action action)
     case ACT_OPEN:
         if (view->list.count)
             open_line(app);
+        return true;
+    case ACT_MARK_GROUP:
+        if (app->library)
+            mark_group(app);
         return true;
     case ACT_KIND:
         view->kind = (enum duplicates_kind)((view->kind + 1) % DUPLICATES_KINDS);

@@ -36,7 +36,9 @@ int *marks_chosen(const struct app *app, size_t *ret_count)
         if (marks_has(&app->marked, app->library->models[i].id))
             models[n++] = (int)i;
     if (!n)
-        n = app->tab == TAB_FAMILIES ? families_chosen(app, models) : models_selected(app, models);
+        n = app->tab == TAB_FAMILIES     ? families_chosen(app, models)
+            : app->tab == TAB_DUPLICATES ? duplicates_chosen(app, models)
+                                         : models_selected(app, models);
     *ret_count = n;
     return models;
 }

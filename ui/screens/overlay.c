@@ -9,7 +9,7 @@
 /* The one table of actions: it drives the keys, the footer and help. */
 const struct binding bindings[] = {
     {ACT_COMPRESS,
-     IN_LISTS,
+     IN_LISTS | IN_DUPLICATES,
      {'c'},
      "c",
      "compress",
@@ -108,6 +108,8 @@ const struct binding bindings[] = {
     {ACT_UNMARK, IN_LISTS, {'U'}, "U", NULL, "unmark all"},
     {ACT_INVERT, IN_LISTS, {'*'}, "*", NULL, "invert the marks"},
     {ACT_MARK_GROUP, IN_MODELS, {'t'}, "t", NULL, "mark the whole run"},
+    {ACT_MARK_GROUP, IN_DUPLICATES, {'t'}, "t", "mark", "mark the models that have it, or unmark"},
+    {ACT_UNMARK, IN_DUPLICATES, {'U'}, "U", NULL, "unmark all"},
     {ACT_MARK_GROUP, IN_FAMILIES, {'t'}, "t", "tree", "mark it and all below it, or unmark"},
     {ACT_NEXT, IN_TABS, {'n'}, "n", NULL, "next match"},
     {ACT_PREVIOUS, IN_TABS, {'N'}, "N", NULL, "previous match"},
@@ -205,8 +207,11 @@ static void draw_box(struct app *app, const char *title, struct buf *text, const
             continue;
         canvas_put(c, top + 1 + line++, left + 2, width - 4, ROLE_OVERLAY, p);
     }
-    if (keys)
-        canvas_put(c, top + height - 2, left + 2, width - 4, ROLE_KEY, keys);
+    int below = lines - room - app->text.cursor;
+    int at = keys ? canvas_put(c, top + height - 2, left + 2, width - 4, ROLE_KEY, keys) : left + 2;
+    if (below > 0)
+        canvas_printf(c, top + height - 2, at + 3, left + width - 2 - at - 3, ROLE_DIM,
+                      "%d more line%s", below, below == 1 ? "" : "s");
 }
 
 static void help_text(const struct app *app, struct buf *out)
@@ -235,8 +240,9 @@ static void help_text(const struct app *app, struct buf *out)
                 "COPIES    how often it is on disk; Enter shows where, and again jumps there\n");
     if (app->tab == TAB_DELTA)
         buf_str(out, " \n"
-                     "Rows are modules, columns layers; what stands outside of all layers comes\n"
-                     "first. The darker, the more has changed; a dot is a tensor that is equal.\n"
+                     "Rows are modules (the first: all of them), columns layers; what is outside\n"
+                     "of all layers comes first. The darker, the more; a dot is a tensor that is\n"
+                     "equal.\n"
                      "changed   share of the weights of which any bit differs\n"
                      "bits      how many of 16 bits differ, on average; by chance 5.7\n"
                      "relative  the length of the difference over that of the base\n"

@@ -310,6 +310,8 @@ void duplicates_rebuild(struct app *app);
 void duplicates_open(struct app *app);
 void duplicates_take(struct app *app, struct event *event);
 void duplicates_forget(struct app *app);
+/* The models of the group under the cursor. */
+size_t duplicates_chosen(const struct app *app, int *out);
 void duplicates_footer(const struct app *app, struct buf *left, struct buf *right);
 
 void delta_draw(struct app *app, int top, int height);
