@@ -34,7 +34,7 @@ tare_install_packages() {
 		sudo=sudo
 		tare_say "installing packages with sudo apt-get"
 	fi
-	packages="build-essential autoconf automake pkg-config libncurses-dev libzstd-dev libsqlite3-dev libxxhash-dev xxhash libjansson-dev libyaml-dev libssl-dev libcmocka-dev tmux"
+	packages="build-essential autoconf automake pkg-config libncurses-dev libzstd-dev libsqlite3-dev libxxhash-dev xxhash libjansson-dev libyaml-dev libssl-dev libcmocka-dev tmux xfsprogs"
 	# shellcheck disable=SC2086
 	if ! DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq $packages >/dev/null 2>&1; then
 		$sudo apt-get update -qq >&2 &&

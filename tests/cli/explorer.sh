@@ -2,35 +2,9 @@
 # The explorer in a real terminal (tmux): filter, mark two, plan, compress, watch, bring back,
 # quit. The expected lines were written by hand from the product's design.
 set -eu
-command -v tmux >/dev/null || exit 77
-dir=$(mktemp -d)
-socket=$dir/tmux
-cleanup() { tmux -S "$socket" kill-server 2>/dev/null || true; rm -rf "$dir"; }
-trap cleanup EXIT
-export TMPDIR="$dir" HOME="$dir" LC_ALL=C.UTF-8
-unset XDG_CACHE_HOME XDG_DATA_HOME HF_HOME HF_HUB_CACHE SUDO_UID TMUX 2>/dev/null || true
-screen() { tmux -S "$socket" capture-pane -p; }
-fail() { echo "FAILED: $*" >&2; screen >&2 || true; exit 1; }
-# Waits for a text on the screen, at most 30 s.
-see() {
-	n=0
-	until screen | grep -qF -- "$1"; do
-		n=$((n + 1))
-		[ $n -lt 300 ] || fail "no '$1' on the screen"
-		sleep 0.1
-	done
-}
-gone() {
-	n=0
-	while screen | grep -qF -- "$1"; do
-		n=$((n + 1))
-		[ $n -lt 300 ] || fail "'$1' stays on the screen"
-		sleep 0.1
-	done
-}
-key() { tmux -S "$socket" send-keys "$@"; sleep 0.1; }
+. "$srcdir/tests/cli/tmux.sh"
 
-tmux -S "$socket" -f /dev/null new-session -d -x 80 -y 24 "NO_COLOR=${1:-} '$TARE' --demo; echo status \$?; cat"
+start "NO_COLOR=${1:-} '$TARE' --demo; echo status \$?; cat"
 see ' tare  8 models'
 see '[1 Models]'
 see '   NAME                      SOURCE  DTYPE    SIZE   DISK  FREES  READ  FLAGS'
@@ -49,6 +23,25 @@ key t; key h; see '+ demo/quill-1m'
 gone 'quill-1m-merge'
 key Enter; see 'quill-1m-merge'
 key 1; see '[1 Models]'; key g
+key g; key / ; key -l 'm-perl'; key Enter; key g; key Enter
+see '[tensors] largest'
+key f; see '[largest]'
+key Enter; see 'the same content stands in'
+key Escape; key f; key f
+see 'finetune     demo/quill-1m'
+key f; see 'nothing was done with it yet'
+key Escape; key d
+see 'demo/quill-1m-perl against demo/quill-1m'
+see '51.0% unchanged'
+key m; see 'bits that differ: 0 to '
+key 3; see '[3 Duplicates]'
+key 1; key Escape; gone 'filter:'
+key o; see 'What can be freed, by doing what'
+key Escape
+key e; see 'write what is shown to'
+key C-u; key -l "$dir/out.json"; key Enter
+see 'written: '
+grep -q '"name":"demo/quill-1m-perl"' "$dir/out.json" || fail 'not written'
 key / ; key -l 'quill-1m-'; see 'filter: quill-1m-'
 gone 'reed-1m'
 key Enter

@@ -1,29 +1,7 @@
 #!/bin/sh
 # Kinds of terminals, with and without colours; suspending and coming back; strange names.
 set -eu
-command -v tmux >/dev/null || exit 77
-dir=$(mktemp -d)
-socket=$dir/tmux
-cleanup() {
-	tmux -S "$socket" kill-server 2>/dev/null || true
-	rm -rf "$dir" 2>/dev/null || { sleep 1; rm -rf "$dir"; }
-}
-trap cleanup EXIT
-export TMPDIR="$dir" HOME="$dir" LC_ALL=C.UTF-8
-unset XDG_CACHE_HOME XDG_DATA_HOME XDG_STATE_HOME HF_HOME HF_HUB_CACHE SUDO_UID TMUX NO_COLOR 2>/dev/null || true
-screen() { tmux -S "$socket" capture-pane -p "$@"; }
-fail() { echo "FAILED: $*" >&2; screen >&2 || true; exit 1; }
-see() {
-	n=0
-	until screen | grep -qF -- "$1"; do
-		n=$((n + 1))
-		[ $n -lt 300 ] || fail "no '$1' on the screen"
-		sleep 0.1
-	done
-}
-key() { tmux -S "$socket" send-keys "$@"; sleep 0.1; }
-start() { tmux -S "$socket" -f /dev/null new-session -d -x 80 -y 24 "$@"; }
-stop() { tmux -S "$socket" kill-server; sleep 0.2; }
+. "$srcdir/tests/cli/tmux.sh"
 
 mkdir -p "$dir/m/模型-é" "$dir/m/plain"
 for d in "$dir/m/模型-é" "$dir/m/plain"; do
@@ -76,9 +54,4 @@ see 'Stopped'
 key 'fg' Enter
 see '[1 Models]'
 key j; key q
-n=0
-while screen | grep -qF '[1 Models]'; do
-	n=$((n + 1))
-	[ $n -lt 100 ] || fail 'it does not quit'
-	sleep 0.1
-done
+gone '[1 Models]'
