@@ -221,10 +221,7 @@ static int explore(struct arguments *arguments)
         r = term_open(arguments->scheme, &err);
     if (r == 0) {
         app_rebuild(&app);
-        size_t left = session_interrupted(app.session, &app.interrupted);
-        if (left)
-            app_say(&app, false, "%zu job%s interrupted: 5 R goes on with %s", left,
-                    left == 1 ? " was" : "s were", left == 1 ? "it" : "them");
+        session_queue(app.session, false);
         session_scan(app.session, scope.count ? (const char *const *)scope.paths : NULL);
         run(&app, &during);
         term_close();
@@ -232,9 +229,9 @@ static int explore(struct arguments *arguments)
     }
     if (app.session && session_busy(app.session))
         fprintf(stderr, "tare: finishing the file in flight …\n");
+    app_release(&app);
     if (app.session)
         session_free(app.session);
-    app_release(&app);
     path_list_release(&scope);
     doctor_report_release(&places);
     if (r < 0) {

@@ -206,6 +206,10 @@ int file_write_new(const char *path, const void *data, size_t n, struct err *err
     int r = file_pwrite(fd, data, n, 0, err);
     if (r == 0 && fsync(fd) < 0)
         r = err_sys(err, "%s", path);
+    AUTO_FREE char *folder = file_dir(path);
+    AUTO_FD int dir = r < 0 ? -1 : file_open_dir(AT_FDCWD, folder, err);
+    if (r == 0)
+        r = dir < 0 ? dir : file_sync_dir(dir, err);
     if (r < 0)
         (void)unlink(path);
     return r;

@@ -288,14 +288,13 @@ int text_natural_compare(const char *a, const char *b)
 {
     while (*a && *b) {
         if (isdigit((unsigned char)*a) && isdigit((unsigned char)*b)) {
-            while (*a == '0')
-                a++;
-            while (*b == '0')
-                b++;
+            size_t zeros_a = strspn(a, "0"), zeros_b = strspn(b, "0");
+            a += zeros_a;
+            b += zeros_b;
             size_t na = strspn(a, "0123456789"), nb = strspn(b, "0123456789");
             int order = na != nb ? (na < nb ? -1 : 1) : strncmp(a, b, na);
-            if (order)
-                return order;
+            if (order || zeros_a != zeros_b)
+                return order ? order : zeros_a < zeros_b ? -1 : 1;
             a += na;
             b += nb;
         } else {

@@ -57,7 +57,10 @@ void text_time(char dst[32], int64_t unix_seconds);
 /* Appends the text quoted for a POSIX shell. */
 void text_shell_quote(struct buf *out, const char *text);
 
-/* Natural order: numbers inside names compare as numbers. Like strcmp. */
+/*
+ * Natural order: numbers inside names compare as numbers, of equal ones that with fewer zeros in
+ * front comes first. Like strcmp; names that begin alike stand together.
+ */
 int text_natural_compare(const char *a, const char *b);
 
 /* Lower-case hex of n bytes, and back (false where it is not exactly 2n hex digits). */

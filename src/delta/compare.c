@@ -14,6 +14,8 @@
 
 enum { BLOCK = 4096, LANES = 32 };
 
+#define SMALL 1e-24 /* sums of squares below lose digits in floats */
+
 /* A block of both, as the bits of the type and as floats. */
 struct block {
     uint16_t own16[BLOCK], base16[BLOCK], flipped[2 * BLOCK];
@@ -107,6 +109,18 @@ SIMD_BODY float tame(float f)
     return f - f == 0 ? f : 0;
 }
 
+/* Squares of what is very large or very small need the range of doubles. */
+SIMD_BODY void add_doubles(const float *own, const float *base, size_t n, struct comparison *sum)
+{
+    for (size_t i = 0; i < n; i++) {
+        double a = (double)tame(own[i]), b = (double)tame(base[i]), d = a - b;
+        sum->moved += d * d;
+        sum->base += b * b;
+        sum->own += a * a;
+        sum->dot += a * b;
+    }
+}
+
 SIMD_BODY void add_floats(const float *own, const float *base, size_t n, struct comparison *sum)
 {
     float moved[LANES] = {0}, bases[LANES] = {0}, owns[LANES] = {0}, dots[LANES] = {0};
@@ -118,12 +132,22 @@ SIMD_BODY void add_floats(const float *own, const float *base, size_t n, struct 
             owns[k] += a * a;
             dots[k] += a * b;
         }
+    struct comparison part = {0};
     for (size_t k = 0; k < LANES; k++) {
-        sum->moved += (double)moved[k];
-        sum->base += (double)bases[k];
-        sum->own += (double)owns[k];
-        sum->dot += (double)dots[k];
+        part.moved += (double)moved[k];
+        part.base += (double)bases[k];
+        part.own += (double)owns[k];
+        part.dot += (double)dots[k];
     }
+    double all = part.moved + part.base + part.own + part.dot;
+    if (all - all != 0 || part.base < SMALL || part.own < SMALL) {
+        add_doubles(own, base, n, sum);
+        return;
+    }
+    sum->moved += part.moved;
+    sum->base += part.base;
+    sum->own += part.own;
+    sum->dot += part.dot;
 }
 
 SIMD_BODY void flip16(const uint16_t *own, const uint16_t *base, size_t n, uint16_t *dst)
@@ -265,6 +289,28 @@ void compare_join(struct comparison *sum, const struct comparison *other)
     sum->base += other->base;
     sum->own += other->own;
     sum->dot += other->dot;
+}
+
+static uint64_t scaled(uint64_t part, uint64_t of, uint64_t elements)
+{
+    return part == of ? elements : (uint64_t)((double)part / (double)of * (double)elements + 0.5);
+}
+
+void compare_scale(struct comparison *sum, uint64_t elements)
+{
+    uint64_t of = sum->elements;
+    if (!of)
+        return;
+    double by = (double)elements / (double)of;
+    sum->unchanged = scaled(sum->unchanged, of, elements);
+    sum->bits = scaled(sum->bits, of, elements);
+    for (int bit = 0; bit < COMPARE_BITS; bit++)
+        sum->flips[bit] = scaled(sum->flips[bit], of, elements);
+    sum->moved *= by;
+    sum->base *= by;
+    sum->own *= by;
+    sum->dot *= by;
+    sum->elements = elements;
 }
 
 double compare_unchanged(const struct comparison *sum)

@@ -26,6 +26,9 @@ void compare_add(struct comparison *sum, enum dtype dtype, const uint8_t *own, c
 /* Adds another sum. */
 void compare_join(struct comparison *sum, const struct comparison *other);
 
+/* As if all elements, this many, looked like those that were added. */
+void compare_scale(struct comparison *sum, uint64_t elements);
+
 /* Shares and measures; 0 where there are no elements, or the base is zero. */
 double compare_unchanged(const struct comparison *sum);
 double compare_bit_distance(const struct comparison *sum);    /* bits of 16 */

@@ -32,7 +32,7 @@ struct chooser *chooser_new(void)
     chooser->work = content_work_new();
     chooser->raw = mem_alloc(most);
     chooser->base = mem_alloc(most);
-    chooser->other = mem_alloc(SPARSE_MOST * 4);
+    chooser->other = mem_alloc(most);
     chooser->out = mem_alloc(codec_bound(most));
     return chooser;
 }
@@ -225,7 +225,8 @@ static int look_closer(struct chooser *chooser, const struct bytes_at *raw, uint
                        struct tally *tally, struct err *err)
 {
     struct codec_chunk chunk = {.dtype = dtype};
-    uint64_t most = MIN(elements / SPARSE_SHARE, (uint64_t)SPARSE_MOST);
+    unsigned width = MAX(dtype_width(dtype), dtype_width(base->dtype));
+    uint64_t most = MIN(elements / SPARSE_SHARE, MIN(SPARSE_MOST, WINDOW_OTHERS / width));
     if (tally->encoded[codec] * VERY_SPARSE > tally->raw || most <= window_of(dtype, elements))
         return 0;
     int r = read_windows(chooser, raw, elements, most, base, &chunk, err);

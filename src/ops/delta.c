@@ -11,7 +11,7 @@ enum {
     BLOCK = 1024 * 1024, /* bytes that are read at once */
     SAMPLE = 64 * 1024,  /* bytes of a sampled block */
     SAMPLES = 4,         /* of each tensor */
-    KEPT_VERSION = 1,    /* of what the catalog remembers */
+    KEPT_VERSION = 2,    /* of what the catalog remembers */
 };
 
 /* What the catalog remembers of two contents; the same program wrote it. */
@@ -80,6 +80,7 @@ static int sample_tensor(struct work *work, const struct source *own, const stru
     for (uint64_t i = 0; i < SAMPLES && r == 0; i++)
         r = compare_block(work, own, base, (count - n) / (SAMPLES - 1) * i, (size_t)n, 0, tensor,
                           err);
+    compare_scale(&tensor->sum, count); /* so that each tensor weighs what it has */
     return r;
 }
 
@@ -141,7 +142,7 @@ static bool find_kept(struct work *work, const struct hash128 *key, struct delta
         return false;
     tensor->rows = kept.rows;
     tensor->untouched = kept.untouched;
-    tensor->estimated = kept.estimated;
+    tensor->estimated = work->sampled ? 0 : kept.estimated;
     tensor->sum = kept.sum;
     return true;
 }
@@ -198,7 +199,9 @@ static int take_tensor(struct work *work, size_t file, size_t index, struct err 
     struct hash128 kept;
     bool known = kept_key(&work->own.files[file], index, other, k, &kept);
     int r = 0;
-    if (!known || !find_kept(work, &kept, tensor)) {
+    if (known && find_kept(work, &kept, tensor)) {
+        progress_add(work->progress, t->bytes);
+    } else {
         r = source_open(&work->own.files[file], index, &own, err);
         if (r == 0)
             r = source_open(other, k, &base, err);
@@ -206,6 +209,10 @@ static int take_tensor(struct work *work, size_t file, size_t index, struct err 
             r = compare_tensor(work, &own, &base, tensor, err);
         if (r == 0)
             r = estimate(work, &own, &base, tensor, err);
+        if (r == 0)
+            r = side_check(&work->own.files[file], err);
+        if (r == 0)
+            r = side_check(other, err);
         if (r == 0 && known && !work->sampled)
             keep(work, &kept, tensor);
         source_close(&own);

@@ -22,7 +22,7 @@ enum {
 /* ---- a model ---- */
 
 static void copy_tensor(struct arena *arena, const struct tensor *t, const struct hash128 *id,
-                        uint32_t file, struct detail_tensor *ret)
+                        const char *file, struct detail_tensor *ret)
 {
     uint64_t *shape = arena_alloc(arena, (t->dims + 1) * sizeof *shape);
     if (t->dims)
@@ -39,15 +39,15 @@ static void copy_tensor(struct arena *arena, const struct tensor *t, const struc
 
 struct collecting {
     struct details *details;
-    const struct lib_model *model;
-    uint32_t file;
+    const char *from, *file; /* the name of the file at hand, in the library and as a copy */
 };
 
 static int collect(void *context, const struct view_tensor *t)
 {
     struct collecting *c = context;
-    while (t->file != c->model->file_names[c->file])
-        c->file++;
+    if (t->file != c->from)
+        c->file = arena_strdup(&c->details->arena, t->file);
+    c->from = t->file;
     copy_tensor(&c->details->arena, t->tensor, &t->id, c->file,
                 ARRAY_ADD(c->details->tensors, c->details->count, c->details->cap));
     return 0;
@@ -76,7 +76,7 @@ int ops_details(struct ops *ops, const struct library *library, int model, struc
                 struct err *err)
 {
     const struct lib_model *m = &library->models[model];
-    struct collecting collecting = {ret, m, 0};
+    struct collecting collecting = {.details = ret};
     struct remembering remembering = {ret, m->name};
     *ret = (struct details){0};
     int r = view_tensors(ops, library, m, collect, &collecting, err);
@@ -188,7 +188,8 @@ static void name_models(const struct library *library, struct tensor_look *look)
                     look->places[p].model = (int)m;
 }
 
-static int find_places(struct looking *l, uint32_t own, uint64_t own_offset, struct err *err)
+static int find_places(struct looking *l, uint32_t own, uint64_t own_offset,
+                       const struct progress *progress, struct err *err)
 {
     struct found_places found = {0};
     int r =
@@ -196,6 +197,7 @@ static int find_places(struct looking *l, uint32_t own, uint64_t own_offset, str
             ? 0
             : catalog_find_tensors(l->ops->catalog, &l->look->tensor.id, add_place, &found, err);
     for (size_t i = 0; i < found.count; i++) {
+        r = r == 0 ? progress_check(progress, err) : r;
         for (uint32_t f = 0; f < l->library->file_count && r == 0; f++)
             if (strcmp(l->library->files[f].path, found.list[i].path) == 0 &&
                 !(f == own && found.list[i].offset == own_offset)) {
@@ -264,7 +266,9 @@ int ops_tensor(struct ops *ops, const struct library *library, int model, const 
         const struct tensor *t = &tensors->layout.tensors[index];
         struct looking looking = {library, ret, ops};
         struct source source = {0};
-        copy_tensor(&ret->arena, t, &tensors->ids[index], (uint32_t)file, &ret->tensor);
+        copy_tensor(&ret->arena, t, &tensors->ids[index],
+                    arena_strdup(&ret->arena, library->models[model].file_names[file]),
+                    &ret->tensor);
         ret->all = tensor_elements(t);
         progress_phase(progress, "reading");
         r = dtype_is_float(t->dtype) ? source_open(&side.files[file], index, &source, err) : 0;
@@ -272,7 +276,7 @@ int ops_tensor(struct ops *ops, const struct library *library, int model, const 
             r = read_spread(&source, progress, ret, err);
         source_close(&source);
         if (r == 0)
-            r = find_places(&looking, library->models[model].files[file], t->offset, err);
+            r = find_places(&looking, library->models[model].files[file], t->offset, progress, err);
     }
     side_close(&side);
     if (r < 0)

@@ -14,7 +14,7 @@ struct detail_tensor {
     enum dtype dtype;
     uint64_t bytes;
     struct hash128 id; /* zero: not known */
-    uint32_t file;     /* of the model */
+    const char *file;  /* its name within the model */
 };
 
 struct details {

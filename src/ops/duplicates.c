@@ -140,8 +140,13 @@ static const char *const containers[][6] = {
     {".safetensors"}, {".bin", ".pt", ".pth", ".ckpt"}, {".h5"}, {".msgpack"}, {".onnx"}, {".gguf"},
 };
 
-static int container_of(const char *name)
+/* Of a file of a model that lies on disk, else -1. */
+static int format_of(const struct search *s, const struct lib_model *m, size_t f)
 {
+    const struct lib_file *file = &s->library->files[m->files[f]];
+    const char *name = m->file_names[f];
+    if (file->state != FILE_PLAIN && file->state != FILE_KEPT)
+        return -1;
     for (size_t i = 0; i < COUNT_OF(containers); i++)
         for (size_t k = 0; k < COUNT_OF(containers[i]) && containers[i][k]; k++)
             if (text_ends_with(name, containers[i][k]))
@@ -158,7 +163,7 @@ static void find_formats(struct search *s, int model)
     const struct lib_model *m = &s->library->models[model];
     uint64_t sums[COUNT_OF(containers)] = {0};
     for (size_t f = 0; f < m->file_count; f++) {
-        int container = container_of(m->file_names[f]);
+        int container = format_of(s, m, f);
         if (container >= 0 && s->owners[m->files[f]] == model)
             sums[container] += s->library->files[m->files[f]].size;
     }
@@ -172,7 +177,7 @@ static void find_formats(struct search *s, int model)
         s->group.kind = DUPLICATE_FORMATS;
         s->group.bytes = MIN(sums[same], sums[i]);
         for (size_t f = 0; f < m->file_count; f++) {
-            int container = container_of(m->file_names[f]);
+            int container = format_of(s, m, f);
             if (container == (int)same || container == (int)i)
                 add_place(s, m->files[f], "", 0);
         }

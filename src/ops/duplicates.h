@@ -40,7 +40,8 @@ enum { DUPLICATES_MOST = 20000 /* groups that are listed */, DUPLICATE_LEAST = 4
 
 /*
  * Looks at everything on disk that is hashed. A file that several names or models share counts
- * once, and so do clones where the file system tells; tensors of files that are duplicates as a whole are not listed again.
+ * once, and so do clones where the file system tells; tensors of files that are duplicates as a
+ * whole are not listed again.
  */
 int ops_duplicates(struct ops *ops, const struct library *library, struct progress *progress,
                    struct duplicates *ret, struct err *err);

@@ -29,6 +29,24 @@ void index_key(char dst[40], uint64_t fsid, uint64_t ino)
     snprintf(dst, 40, "%llx:%llx", (unsigned long long)fsid, (unsigned long long)ino);
 }
 
+int index_check(const struct lib_file *file, int fd, struct err *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_sys(err, "%s", file->path);
+    bool same = (uint64_t)st.st_size == file->size && st.st_mtim.tv_sec == file->mtime;
+    return same ? 0 : err_set(err, ERR_CHANGED, "%s: changed since it was indexed", file->path);
+}
+
+int index_open(const struct lib_file *file, struct err *err)
+{
+    struct stat st;
+    AUTO_FREE char *dir = file_dir(file->path);
+    AUTO_FD int fd = file_open_found(dir, file->path, &st, err);
+    int r = fd < 0 ? fd : index_check(file, fd, err);
+    return r < 0 ? r : TAKE_FD(fd);
+}
+
 void index_stat(struct catalog_file *file, const struct stat *st)
 {
     file->ino = st->st_ino;

@@ -9,6 +9,13 @@
 
 #include <sys/stat.h>
 
+/*
+ * Opens a file that is as the catalog knows it; ERR_CHANGED. index_check asks again of an open
+ * one, after it was read.
+ */
+int index_open(const struct lib_file *file, struct err *err);
+int index_check(const struct lib_file *file, int fd, struct err *err);
+
 /* An id of the file system that survives a reboot, where the system has one. */
 uint64_t index_fsid(const char *path, dev_t dev);
 

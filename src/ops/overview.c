@@ -13,29 +13,54 @@ enum { ROWS = 6 /* of each table */, NAMES = 26, NUMBERS = 34 };
 
 /* ---- finding out ---- */
 
-static void add_space(struct overview *overview, const char *place, struct map *seen)
+/* Which of the spaces a folder is on: each folder and each device is asked for once. */
+static uint64_t find_space(struct overview *overview, const char *place, struct map *seen)
 {
+    const struct hash128 folder = hash128_of(place, strlen(place));
     struct stat st;
     struct statvfs vfs;
-    uint64_t known;
-    if (stat(place, &st) < 0 || statvfs(place, &vfs) < 0 || !vfs.f_blocks)
-        return;
-    struct hash128 key = hash128_of(&st.st_dev, sizeof st.st_dev);
-    if (map_get(seen, &key, &known))
-        return;
-    map_put(seen, &key, 1);
-    *ARRAY_ADD(overview->spaces, overview->space_count, overview->space_cap) =
-        (struct space){mem_strdup(place), (uint64_t)vfs.f_blocks * vfs.f_frsize,
-                       (uint64_t)vfs.f_bavail * vfs.f_frsize};
+    uint64_t at = UINT64_MAX;
+    if (map_get(seen, &folder, &at))
+        return at;
+    if (stat(place, &st) == 0 && statvfs(place, &vfs) == 0 && vfs.f_blocks) {
+        const struct hash128 device = hash128_of(&st.st_dev, sizeof st.st_dev);
+        if (!map_get(seen, &device, &at)) {
+            at = overview->space_count;
+            *ARRAY_ADD(overview->spaces, overview->space_count, overview->space_cap) =
+                (struct space){mem_strdup(place), (uint64_t)vfs.f_blocks * vfs.f_frsize,
+                               (uint64_t)vfs.f_bavail * vfs.f_frsize, 0};
+        }
+        map_put(seen, &device, at);
+    }
+    map_put(seen, &folder, at);
+    return at;
 }
 
+static void hold(struct overview *overview, const char *place, uint64_t bytes, struct map *seen)
+{
+    uint64_t at = find_space(overview, place, seen);
+    if (at != UINT64_MAX)
+        overview->spaces[at].held += bytes;
+}
+
+static int by_held(const void *a, const void *b)
+{
+    const struct space *x = a, *y = b;
+    return x->held != y->held ? (x->held > y->held ? -1 : 1) : strcmp(x->place, y->place);
+}
+
+/* Of models and of stores. */
 static void add_spaces(const struct library *library, struct overview *overview)
 {
     struct map seen = {0};
     for (size_t i = 0; i < library->model_count; i++)
-        if (!i || library->models[i].root != library->models[i - 1].root)
-            add_space(overview, library->models[i].root, &seen);
+        hold(overview, library->models[i].root, library->models[i].disk, &seen);
+    for (size_t i = 0; i < library->file_count; i++)
+        if (library->files[i].store)
+            hold(overview, library->files[i].store, library->files[i].stored, &seen);
     map_release(&seen);
+    if (overview->space_count)
+        qsort(overview->spaces, overview->space_count, sizeof *overview->spaces, by_held);
 }
 
 static void add_way(struct overview *overview, enum way way, uint64_t bytes)

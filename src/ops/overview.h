@@ -9,6 +9,7 @@
 struct space {
     char *place; /* the first folder of ours on it */
     uint64_t size, left;
+    uint64_t held; /* bytes of models, and of what is stored of them */
 };
 
 /* Something that would free space. */
@@ -19,7 +20,7 @@ struct way_sum {
 };
 
 struct overview {
-    struct space *spaces;
+    struct space *spaces; /* which holds most, first */
     size_t space_count, space_cap;
     struct report families, dtypes, states;
     struct way_sum ways[WAYS];

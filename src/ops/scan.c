@@ -535,19 +535,6 @@ static int scan_headers(struct scan_state *scan, const struct path_list *roots, 
     return catalog_end(scan->catalog, r, err);
 }
 
-/* The file of a row, opened, if it is still the one that was indexed. */
-static int open_indexed(const struct lib_file *file, struct err *err)
-{
-    struct stat st;
-    AUTO_FREE char *dir = file_dir(file->path);
-    AUTO_FD int fd = file_open_found(dir, file->path, &st, err);
-    if (fd < 0)
-        return fd;
-    if ((uint64_t)st.st_size != file->size || st.st_mtim.tv_sec != file->mtime)
-        return err_set(err, ERR_CHANGED, "%s: changed since it was indexed", file->path);
-    return TAKE_FD(fd);
-}
-
 static int sketch_file(struct catalog *catalog, const struct lib_file *file,
                        const struct catalog_tensors *tensors, int fd, struct err *err)
 {
@@ -595,7 +582,7 @@ static int analyse_file(struct catalog *catalog, const struct lib_file *file, bo
     r = catalog_tensors(catalog, file->row, &tensors, err);
     if (r < 0)
         return r;
-    AUTO_FD int fd = open_indexed(file, err);
+    AUTO_FD int fd = index_open(file, err);
     r = fd < 0 ? fd
         : hash ? hash_file(catalog, file, &tensors, fd, progress, err)
                : sketch_file(catalog, file, &tensors, fd, err);

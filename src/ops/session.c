@@ -38,8 +38,9 @@ struct entry {
     int *models;
     size_t count;
     struct plan_request request;
-    bool keep;
+    bool keep, resume;
     /* Results: */
+    struct queue queue;
     struct done_report report;
     struct verify_report verify;
     struct scan_report scan;
@@ -58,6 +59,7 @@ struct session {
     struct results *results;
     struct entry **jobs;
     size_t job_count, job_cap;
+    uint64_t last_id;
 };
 
 static void free_delta(struct delta_report *delta)
@@ -107,6 +109,8 @@ void event_free(struct event *event)
     free_details(event->details);
     free_look(event->look);
     free_overview(event->overview);
+    path_list_release(&event->waiting);
+    free(event->name);
     free(event);
 }
 
@@ -132,6 +136,7 @@ static void entry_free(struct entry *entry)
     free(entry->name);
     table_release(&entry->table);
     queue_job_release(&entry->queued);
+    queue_release(&entry->queue);
     path_list_release(&entry->paths);
     done_report_release(&entry->report);
     verify_report_release(&entry->verify);
@@ -222,6 +227,7 @@ static void send_sampled(struct entry *entry, struct ops *ops, struct progress *
     struct message *message = mem_zalloc(sizeof *message);
     message->event = mem_zalloc(sizeof *message->event);
     message->event->kind = EVENT_DELTA;
+    message->event->job = entry->shown.id;
     message->event->delta = delta;
     message->event->library = library_ref(entry->library);
     message->event->model = entry->models[0];
@@ -274,6 +280,8 @@ static int work_one(struct entry *entry, struct ops *ops, struct progress *progr
                           progress, entry->look, &entry->err);
     case JOB_EXPORT:
         return write_table(entry->name, &entry->table, &entry->err);
+    case JOB_QUEUE:
+        return queue_read(ops, &entry->queue, &entry->err);
     case JOB_DELETE:
         r = ops_delete(ops, entry->library, entry->deletion, progress, &entry->report, &entry->err);
         break;
@@ -338,10 +346,11 @@ static void start_next(struct session *session)
         if (is_store_job(session->jobs[i]) && session->jobs[i]->shown.state == JOB_RUNNING)
             return;
     for (size_t i = 0; i < session->job_count; i++) {
-        if (session->jobs[i]->shown.state == JOB_QUEUED && !session->jobs[i]->noting) {
+        if (session->jobs[i]->shown.state != JOB_QUEUED)
+            continue;
+        if (!session->jobs[i]->noting) /* else it begins when it is written down */
             start(session, session->jobs[i]);
-            return;
-        }
+        return;
     }
 }
 
@@ -349,6 +358,7 @@ static struct entry *add(struct session *session, enum job_kind kind, char *titl
                          struct library *library)
 {
     struct entry *entry = mem_zalloc(sizeof *entry);
+    entry->shown.id = ++session->last_id;
     entry->shown.kind = kind;
     entry->shown.title = title;
     entry->session = session;
@@ -369,7 +379,7 @@ static void *note(void *context, struct progress *progress)
     if (ops_open(&entry->options, &ops, NULL) == 0) {
         if (!atomic_load(&entry->given_up))
             queue_add(ops, &entry->queued);
-        else if (entry->queued.id)
+        if (atomic_load(&entry->given_up))
             queue_drop(ops, entry->queued.id);
         ops_close(ops);
     }
@@ -435,61 +445,60 @@ void session_scan(struct session *session, const char *const *paths)
     start(session, entry);
 }
 
-void session_plan(struct session *session, struct library *library,
-                  const struct plan_request *request)
+/* A question about models, which is asked with start. */
+static struct entry *ask(struct session *session, enum job_kind kind, const char *verb,
+                         struct library *library, const int *models, size_t count)
 {
-    struct entry *entry = add(session, JOB_PLAN,
-                              title_for("plan", library, request->models, request->count), library);
-    entry->request = *request;
-    take_models(entry, request->models, request->count);
+    struct entry *entry = add(session, kind, title_for(verb, library, models, count), library);
+    take_models(entry, models, count);
+    return entry;
+}
+
+static uint64_t start_question(struct session *session, struct entry *entry)
+{
     start(session, entry);
+    return entry->shown.id;
 }
 
-void session_duplicates(struct session *session, struct library *library)
+uint64_t session_plan(struct session *session, struct library *library,
+                      const struct plan_request *request)
 {
-    start(session, add(session, JOB_DUPLICATES, mem_strdup("duplicates"), library));
+    struct entry *entry = ask(session, JOB_PLAN, "plan", library, request->models, request->count);
+    entry->request = *request;
+    return start_question(session, entry);
 }
 
-/* An answer that nobody waits for any more. */
-static void stop(struct session *session, enum job_kind kind)
+uint64_t session_duplicates(struct session *session, struct library *library)
 {
-    for (size_t i = 0; i < session->job_count; i++)
-        if (session->jobs[i]->shown.kind == kind && session->jobs[i]->job)
-            job_cancel(session->jobs[i]->job);
+    return start_question(session, ask(session, JOB_DUPLICATES, "duplicates", library, NULL, 0));
 }
 
-void session_delta(struct session *session, struct library *library, int model, int base)
+uint64_t session_delta(struct session *session, struct library *library, int model, int base)
 {
     const int models[] = {model, base};
-    stop(session, JOB_DELTA);
     struct entry *entry = add(session, JOB_DELTA, title_for("delta", library, models, 1), library);
     take_models(entry, models, COUNT_OF(models));
-    start(session, entry);
+    return start_question(session, entry);
 }
 
-void session_details(struct session *session, struct library *library, int model)
+uint64_t session_details(struct session *session, struct library *library, int model)
 {
-    struct entry *entry =
-        add(session, JOB_DETAILS, title_for("details", library, &model, 1), library);
-    take_models(entry, &model, 1);
-    start(session, entry);
+    return start_question(session, ask(session, JOB_DETAILS, "details", library, &model, 1));
 }
 
-void session_tensor(struct session *session, struct library *library, int model, const char *name,
-                    size_t name_len)
+uint64_t session_tensor(struct session *session, struct library *library, int model,
+                        const char *name, size_t name_len)
 {
-    stop(session, JOB_TENSOR);
-    struct entry *entry =
-        add(session, JOB_TENSOR, title_for("tensor", library, &model, 1), library);
-    take_models(entry, &model, 1);
+    struct entry *entry = ask(session, JOB_TENSOR, "tensor", library, &model, 1);
     entry->name = mem_strndup(name, name_len);
     entry->name_len = name_len;
-    start(session, entry);
+    return start_question(session, entry);
 }
 
 void session_export(struct session *session, const char *path, struct table *table)
 {
-    struct entry *entry = add(session, JOB_EXPORT, mem_printf("write %s", path), NULL);
+    AUTO_FREE char *safe = text_safe(path);
+    struct entry *entry = add(session, JOB_EXPORT, mem_printf("write %s", safe), NULL);
     entry->table = *table;
     entry->name = mem_strdup(path);
     *table = (struct table){0};
@@ -522,13 +531,10 @@ void session_decompress(struct session *session, struct library *library, const 
     enqueue(session, entry, QUEUE_DECOMPRESS, models, count, NULL);
 }
 
-void session_plan_delete(struct session *session, struct library *library, const int *models,
-                         size_t count)
+uint64_t session_plan_delete(struct session *session, struct library *library, const int *models,
+                             size_t count)
 {
-    struct entry *entry =
-        add(session, JOB_DELETE_PLAN, title_for("plan", library, models, count), library);
-    take_models(entry, models, count);
-    start(session, entry);
+    return start_question(session, ask(session, JOB_DELETE_PLAN, "plan", library, models, count));
 }
 
 void session_delete(struct session *session, struct library *library, struct delete_plan *deletion)
@@ -544,17 +550,6 @@ void session_delete(struct session *session, struct library *library, struct del
     enqueue(session, entry, QUEUE_DELETE, models, count, NULL);
 }
 
-/* The jobs of processes that are no more. What is not wanted is emptied. */
-static void read_interrupted(struct session *session, struct queue *queue)
-{
-    struct ops *ops;
-    *queue = (struct queue){0};
-    if (ops_open(&session->options, &ops, NULL) < 0)
-        return;
-    (void)queue_read(ops, queue, NULL);
-    ops_close(ops);
-}
-
 /* "compress acme/x" or "delete 3 models": free it. */
 static char *queued_title(const struct queue_job *job)
 {
@@ -564,36 +559,46 @@ static char *queued_title(const struct queue_job *job)
                : mem_printf("%s %zu models", queue_what_name(job->what), job->names.count);
 }
 
-size_t session_interrupted(struct session *session, struct path_list *titles)
+uint64_t session_queue(struct session *session, bool resume)
 {
-    struct queue queue;
-    read_interrupted(session, &queue);
-    path_list_release(titles);
-    for (size_t i = 0; i < queue.count; i++) {
-        AUTO_FREE char *title = queued_title(&queue.jobs[i]);
-        if (!queue.jobs[i].running)
-            path_list_push(titles, title);
-    }
-    queue_release(&queue);
-    return titles->count;
+    struct entry *entry = add(session, JOB_QUEUE, mem_strdup("queue"), NULL);
+    entry->resume = resume;
+    return start_question(session, entry);
 }
 
-void session_resume(struct session *session)
+/* Whether nobody is at it: its process is no more, or it ended badly in this one. */
+static bool is_left(const struct session *session, const struct queue_job *job)
 {
-    struct queue queue;
-    read_interrupted(session, &queue);
-    for (size_t i = 0; i < queue.count; i++) {
-        struct queue_job *job = &queue.jobs[i];
-        if (job->running)
+    bool failed = false;
+    for (size_t i = 0; i < session->job_count; i++) {
+        const struct entry *entry = session->jobs[i];
+        bool nameless = entry->noting && entry->shown.state == JOB_QUEUED;
+        if (nameless || entry->queued.id != job->id)
             continue;
-        AUTO_FREE char *what = queued_title(job);
-        char *title = mem_printf("resume: %s", what);
-        struct entry *entry = add(session, JOB_RESUME, title, NULL);
-        entry->queued = *job;
-        *job = (struct queue_job){0};
+        if (entry->shown.state != JOB_FAILED)
+            return false;
+        failed = true;
     }
-    queue_release(&queue);
-    start_next(session);
+    return failed || !job->running;
+}
+
+/* What is left of the queue that was read: its titles, or it is put in line. */
+static void take_queue(struct session *session, struct entry *entry, struct event *event)
+{
+    for (size_t i = 0; i < entry->queue.count; i++) {
+        struct queue_job *job = &entry->queue.jobs[i];
+        if (!is_left(session, job))
+            continue;
+        AUTO_FREE char *title = queued_title(job);
+        if (!entry->resume) {
+            path_list_push(&event->waiting, title);
+            continue;
+        }
+        struct entry *resumed = add(session, JOB_RESUME, mem_printf("resume: %s", title), NULL);
+        resumed->queued = *job;
+        *job = (struct queue_job){0};
+        event->resumed++;
+    }
 }
 
 void session_verify(struct session *session, struct library *library, const int *models,
@@ -680,6 +685,8 @@ static enum event_kind answer_of(enum job_kind kind)
         return EVENT_TENSOR;
     case JOB_EXPORT:
         return EVENT_EXPORT;
+    case JOB_QUEUE:
+        return EVENT_QUEUE;
     default:
         return EVENT_JOB;
     }
@@ -699,6 +706,7 @@ static struct event *end_job(struct session *session, struct entry *entry)
                                                           : JOB_DONE;
     write_log(entry);
     event->kind = EVENT_JOB;
+    event->job = entry->shown.id;
     event->err = entry->err;
     if (!entry->err.code && verify_report_open(&entry->verify))
         err_set(&event->err, ERR_DAMAGED, "damage was found: 5 and Enter show what it touches");
@@ -714,6 +722,8 @@ static struct event *end_job(struct session *session, struct entry *entry)
         event->library = entry->library ? library_ref(entry->library) : NULL;
         event->plan = TAKE_PTR(entry->plan);
         event->deletion = TAKE_PTR(entry->deletion);
+        event->name = TAKE_PTR(entry->name);
+        take_queue(session, entry, event);
     }
     bool changed = is_store_job(entry) && entry->shown.kind != JOB_VERIFY;
     if (answer != EVENT_JOB || (!is_store_job(entry) && !entry->shown.log.len)) {
@@ -754,8 +764,19 @@ const struct session_job *session_job(const struct session *session, size_t i)
     return &session->jobs[i]->shown;
 }
 
-void session_cancel(struct session *session, size_t i)
+int session_find(const struct session *session, uint64_t id)
 {
+    for (size_t i = 0; id && i < session->job_count; i++)
+        if (session->jobs[i]->shown.id == id)
+            return (int)i;
+    return -1;
+}
+
+void session_cancel(struct session *session, uint64_t id)
+{
+    int i = session_find(session, id);
+    if (i < 0)
+        return;
     struct entry *entry = session->jobs[i];
     atomic_store(&entry->given_up, true);
     if (entry->job) {

@@ -25,13 +25,15 @@ enum event_kind {
     EVENT_DETAILS,    /* and for the details of a model */
     EVENT_TENSOR,     /* and for one tensor of it */
     EVENT_EXPORT,     /* a table was written, or why not */
+    EVENT_QUEUE,      /* what earlier runs left undone */
     EVENT_JOB,        /* a job changed its state */
 };
 
 /* Owned by who took it: event_free, after taking what it wants to keep. */
 struct event {
     enum event_kind kind;
-    struct library *library; /* LIBRARY, PLAN: a reference of its own */
+    uint64_t job;            /* whose answer it is */
+    struct library *library; /* LIBRARY, and what the answer is about: a reference of its own */
     struct plan *plan;
     struct delete_plan *deletion;
     struct duplicates *duplicates; /* allocated */
@@ -40,8 +42,10 @@ struct event {
     struct tensor_look *look;      /* the same */
     struct overview *overview;     /* allocated; of a LIBRARY */
     int model, base;
-    bool keep;
-    struct err err; /* code 0: all went well */
+    char *name;               /* of a TENSOR; the path of an EXPORT */
+    struct path_list waiting; /* of a QUEUE: titles of what was left undone, escaped */
+    size_t resumed;           /* of a QUEUE: jobs that were put in line */
+    struct err err;           /* code 0: all went well */
 };
 void event_free(struct event *event); /* accepts NULL */
 
@@ -54,6 +58,7 @@ enum job_kind {
     JOB_DETAILS,
     JOB_TENSOR,
     JOB_EXPORT,
+    JOB_QUEUE,
     JOB_ESTIMATE, /* what compressing would free, after something has changed */
     JOB_COMPRESS,
     JOB_DECOMPRESS,
@@ -65,6 +70,7 @@ enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_CANCELLED };
 
 /* A job as the Jobs tab shows it. */
 struct session_job {
+    uint64_t id; /* from 1 on, never used twice */
     enum job_kind kind;
     enum job_state state;
     char *title;
@@ -90,16 +96,28 @@ struct event *session_next(struct session *session);
 int session_library(struct session *session, struct library **ret, struct err *err);
 
 void session_scan(struct session *session, const char *const *paths);
-void session_plan(struct session *session, struct library *library,
-                  const struct plan_request *request);
+
+/*
+ * Questions: each returns the id of its job, and the answer is an event with that id. A question
+ * that nobody waits for any more is cancelled (session_cancel).
+ */
+/* EVENT_PLAN. */
+uint64_t session_plan(struct session *session, struct library *library,
+                      const struct plan_request *request);
 /* Looks for duplicates: EVENT_DUPLICATES. */
-void session_duplicates(struct session *session, struct library *library);
+uint64_t session_duplicates(struct session *session, struct library *library);
 /* Compares two models: EVENT_DELTA, for large ones first with a sampled report. */
-void session_delta(struct session *session, struct library *library, int model, int base);
+uint64_t session_delta(struct session *session, struct library *library, int model, int base);
 /* Reads the details of a model: EVENT_DETAILS; or of one tensor of it: EVENT_TENSOR. */
-void session_details(struct session *session, struct library *library, int model);
-void session_tensor(struct session *session, struct library *library, int model, const char *name,
-                    size_t name_len);
+uint64_t session_details(struct session *session, struct library *library, int model);
+uint64_t session_tensor(struct session *session, struct library *library, int model,
+                        const char *name, size_t name_len);
+/* What deleting the models would mean: EVENT_DELETE. */
+uint64_t session_plan_delete(struct session *session, struct library *library, const int *models,
+                             size_t count);
+/* What earlier runs left undone: EVENT_QUEUE; with resume it is put in line, too. */
+uint64_t session_queue(struct session *session, bool resume);
+
 /*
  * Writes a table, which it takes over, into a new file, as its name asks for: EVENT_EXPORT.
  */
@@ -109,20 +127,20 @@ void session_compress(struct session *session, struct library *library, struct p
                       bool keep);
 void session_decompress(struct session *session, struct library *library, const int *models,
                         size_t count);
-/* Asks for the plan of a deletion: EVENT_DELETE. Then carries one out, and takes it over. */
-void session_plan_delete(struct session *session, struct library *library, const int *models,
-                         size_t count);
+/* Takes over the plan. */
 void session_delete(struct session *session, struct library *library, struct delete_plan *deletion);
-/* How many jobs earlier runs left undone, with their titles (escaped); starts them. */
-size_t session_interrupted(struct session *session, struct path_list *titles);
-void session_resume(struct session *session);
 void session_verify(struct session *session, struct library *library, const int *models,
                     size_t count);
 
 size_t session_job_count(const struct session *session);
 const struct session_job *session_job(const struct session *session, size_t i);
-/* Stops a running job after the file in flight; a queued one never starts. Off the queue then. */
-void session_cancel(struct session *session, size_t i);
+/* Where the job of this id stands, or -1: it is not there any more. Of id 0, -1 at once. */
+int session_find(const struct session *session, uint64_t id);
+/*
+ * Stops a running job after the file in flight; a queued one never starts. Off the queue then.
+ * What is not there any more is passed over.
+ */
+void session_cancel(struct session *session, uint64_t id);
 /* Whether anything runs or waits. */
 bool session_works(const struct session *session);
 /* Whether a store job runs or waits. */

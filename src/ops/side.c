@@ -3,9 +3,8 @@
 #include "ops/side.h"
 
 #include "base/file.h"
+#include "ops/index.h"
 #include "ops/material.h"
-
-#include <fcntl.h>
 
 void side_close(struct side *side)
 {
@@ -22,9 +21,10 @@ static int open_file(struct ops *ops, const struct lib_file *file, struct side_f
                      struct err *err)
 {
     bool here = file->state == FILE_PLAIN || file->state == FILE_KEPT;
+    *ret = (struct side_file){.file = file, .fd = -1};
     int r = catalog_tensors(ops->catalog, file->row, &ret->tensors, err);
     if (r == 0 && here)
-        r = MIN(ret->fd = file_open_regular(AT_FDCWD, file->path, NULL, err), 0);
+        r = MIN(ret->fd = index_open(file, err), 0);
     else if (r == 0 && file->store)
         r = store_open(file->store, STORE_READ, NULL, &ret->store, NULL, err);
     else if (r == 0)
@@ -40,7 +40,6 @@ int side_open(struct ops *ops, const struct library *library, int model, struct 
     ret->files = mem_zalloc((m->file_count + 1) * sizeof *ret->files);
     for (size_t i = 0; i < m->file_count && r == 0; i++) {
         struct side_file *file = &ret->files[ret->count++];
-        file->fd = -1;
         r = open_file(ops, &library->files[m->files[i]], file, err);
         for (size_t t = 0; t < file->tensors.layout.count && r == 0; t++) {
             struct hash128 key = tensor_key(&file->tensors.layout.tensors[t]);
@@ -57,6 +56,11 @@ int source_open(const struct side_file *file, size_t t, struct source *ret, stru
     int r = file->fd < 0 ? content_open(file->store, &file->tensors.ids[t], &ret->content, err) : 0;
     ret->at.content = ret->content;
     return r;
+}
+
+int side_check(const struct side_file *file, struct err *err)
+{
+    return file->fd < 0 ? 0 : index_check(file->file, file->fd, err);
 }
 
 void source_close(struct source *source)

@@ -10,6 +10,7 @@
 
 /* A file of a model, open where it lies or in its store. */
 struct side_file {
+    const struct lib_file *file;
     struct catalog_tensors tensors;
     struct store *store;
     int fd;
@@ -28,12 +29,17 @@ struct source {
     struct content *content;
 };
 
-/* Opens the files of a model, or their stores. side_close in any case. */
+/*
+ * Opens the files of a model, or their stores; ERR_CHANGED where one is not as it was indexed. The
+ * library outlives the side. side_close in any case.
+ */
 int side_open(struct ops *ops, const struct library *library, int model, struct side *ret,
               struct err *err);
 void side_close(struct side *side);
 /* The tensor of this index in a file; the file stays open as long. source_close in any case. */
 int source_open(const struct side_file *file, size_t t, struct source *ret, struct err *err);
+/* Whether what was read of the file is what the catalog knows: 0, or ERR_CHANGED. */
+int side_check(const struct side_file *file, struct err *err);
 void source_close(struct source *source);
 
 #endif

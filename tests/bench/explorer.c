@@ -174,8 +174,8 @@ static void measure(const char *catalog)
     app_draw(&app);
     bench_row("explorer: the details of a model", "%.1f ms", (ops_now() - start) * 1e3, "");
     bench_row("explorer: memory", "%.0f MB", (double)resident() / 1e6, "<= 200 MB");
-    session_free(app.session);
     app_release(&app);
+    session_free(app.session);
 }
 
 /* ---- over a terminal ---- */

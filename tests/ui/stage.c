@@ -28,8 +28,8 @@ void stage_open(struct stage *stage, int rows, int columns)
 
 void stage_close(struct stage *stage)
 {
-    session_free(stage->app.session);
     app_release(&stage->app);
+    session_free(stage->app.session);
     free(stage->hub);
     free(stage->store);
     free(stage->catalog);

@@ -4,12 +4,14 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "catalog/catalog.h"
 #include "ui/kit/list.h"
 #include "ui/kit/theme.h"
 
 #include <fcntl.h>
 #include <locale.h>
 #include <string.h>
+#include <unistd.h>
 
 static void add_models(const char *hub)
 {
@@ -397,6 +399,216 @@ static void delta__b__compares_with_another_base(void **state)
     stage_close(&e);
 }
 
+/* The collection shrinks while bases are offered, and while the details of a model are open. */
+static void screen__models_go_away__what_is_open_stays_whole(void **state)
+{
+    (void)state;
+    struct stage e;
+    AUTO_BUF struct buf text = {0};
+    setup_family(&e, 24, 80);
+    AUTO_BUF struct buf more = test_safetensors(
+        "{\"one.weight\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[0,4]}}", "abcd", 4);
+    AUTO_FREE char *folder = test_path(e.hub, "models--acme--liar");
+    AUTO_FREE char *csv = test_path(e.dir, "out.csv");
+    stage_press(&e, "1/sql\nd");
+    stage_settle(&e);
+    stage_press(&e, "b");
+    test_remove(mem_strdup(folder));
+    stage_scan(&e);
+    stage_sees(&e, "Compare with");
+    stage_press(&e, "G\n");
+    stage_settle(&e);
+    stage_sees(&e, "[4 Delta]");
+    stage_press(&e, "\033\033/base\n\n");
+    stage_settle(&e);
+    stage_sees(&e, "layers.0.weight");
+    const char *path = e.app.page.library->models[e.app.page.model].path;
+    AUTO_FREE char *gone = test_path(path, "one-more.safetensors");
+    test_write(path, "one-more.safetensors", more.data, more.len);
+    stage_scan(&e);
+    stage_sees(&e, "one.weight"); /* the details are read anew */
+    assert_int_equal(unlink(gone), 0);
+    stage_scan(&e);
+    assert_false(stage_shows(&e, "one.weight"));
+    stage_press(&e, "e\025");
+    stage_press(&e, csv);
+    stage_press(&e, "\n");
+    stage_settle(&e);
+    assert_int_equal(file_read_all(AT_FDCWD, csv, 1 << 20, &text, NULL), 0);
+    assert_non_null(strstr(text.data, "model.safetensors"));
+    assert_null(strstr(text.data, "one-more"));
+    stage_close(&e);
+}
+
+static void details__a_tensor_that_cannot_be_read__says_why(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    stage_press(&e, "\n");
+    stage_settle(&e);
+    for (size_t i = 0; i < e.app.library->file_count; i++)
+        assert_int_equal(truncate(e.app.library->files[i].path, 100), 0);
+    stage_press(&e, "f\n");
+    stage_sees(&e, "reading it");
+    stage_settle(&e);
+    stage_sees(&e, "changed since it was indexed");
+    stage_sees(&e, "[largest]");
+    assert_false(app_waits(&e.app));
+    stage_close(&e);
+}
+
+/* The answer to an earlier question is not taken for that to the next one. */
+static void plan__asked_twice__shows_the_second(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    stage_press(&e, "c\033jc");
+    stage_settle(&e);
+    stage_sees(&e, "Compress 1 model   store");
+    stage_sees(&e, "acme/l31-sql-ft");
+    stage_press(&e, "\033gD\033jD");
+    stage_settle(&e);
+    stage_sees(&e, "Delete 1 model for good");
+    assert_string_equal(e.app.plan_library->models[e.app.deletion->models[0].model].name,
+                        "acme/l31-sql-ft");
+    stage_close(&e);
+}
+
+static void delta__cancelled_as_a_job__is_not_waited_for(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    stage_press(&e, "jd");
+    stage_sees(&e, "reading both models");
+    stage_press(&e, "5x");
+    stage_settle(&e);
+    assert_false(app_waits(&e.app));
+    stage_close(&e);
+}
+
+static void jobs__a_question_is_answered__the_cursor_stays_on_its_job(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    stage_press(&e, "31V5");
+    stage_sees(&e, " duplicates ");
+    stage_press(&e, "G");
+    stage_sees(&e, ">  verify acme/base");
+    stage_settle(&e);
+    stage_sees(&e, ">  verify acme/base");
+    assert_false(stage_shows(&e, " duplicates "));
+    stage_press(&e, "\n");
+    stage_sees(&e, "all good");
+    stage_close(&e);
+}
+
+static void jobs__resumed_twice__are_done_once(void **state)
+{
+    (void)state;
+    struct stage e;
+    struct ops *ops;
+    setup(&e, 24, 80, true);
+    AUTO_FREE char *what =
+        mem_printf("{\"what\":\"compress\",\"models\":[\"%s\"],\"names\":[\"acme/x\"]}",
+                   e.app.library->models[0].id);
+    struct catalog_job job = {.what = what, .pid = 1, .born = 1, .added = 1};
+    assert_int_equal(ops_open(&e.options, &ops, NULL), 0);
+    assert_int_equal(catalog_put_job(ops->catalog, &job, NULL), 0);
+    ops_close(ops);
+    session_queue(e.app.session, false);
+    stage_settle(&e);
+    stage_sees(&e, "1 job was interrupted: 5 R goes on with it");
+    stage_press(&e, "5");
+    stage_sees(&e, "compress acme/x");
+    stage_sees(&e, "interrupted: R goes on with it");
+    stage_press(&e, "RR");
+    stage_settle(&e);
+    stage_sees(&e, "resume: compress acme/x");
+    assert_int_equal(session_job_count(e.app.session), 1);
+    stage_press(&e, "R");
+    stage_settle(&e);
+    stage_sees(&e, "no job was interrupted");
+    stage_close(&e);
+}
+
+/* As many modules as tensors, each in a layer of its own. */
+static void delta__thousands_of_modules_and_layers__are_drawn(void **state)
+{
+    (void)state;
+    enum { TENSORS = 3000 };
+    struct stage e;
+    uint16_t weights[TENSORS];
+    AUTO_BUF struct buf header = {0};
+    test_weights(weights, TENSORS, NULL, 1);
+    for (int i = 0; i < TENSORS; i++)
+        buf_printf(&header,
+                   "%c\"layers.%d.m%d.weight\":{\"dtype\":\"BF16\",\"shape\":[1],"
+                   "\"data_offsets\":[%d,%d]}",
+                   i ? ',' : '{', i, i, 2 * i, 2 * i + 2);
+    buf_str(&header, "}");
+    AUTO_BUF struct buf base = test_safetensors(header.data, weights, sizeof weights);
+    weights[0] ^= 1;
+    AUTO_BUF struct buf own = test_safetensors(header.data, weights, sizeof weights);
+    stage_open(&e, 24, 80);
+    free(test_hub_model(e.hub, "acme--base", &base, NULL));
+    free(test_hub_model(e.hub, "acme--own", &own, NULL));
+    stage_scan(&e);
+    stage_press(&e, "ad");
+    stage_settle(&e);
+    stage_sees(&e, "(all)");
+    stage_sees(&e, "layers.0.m0.weight");
+    stage_press(&e, "G");
+    stage_sees(&e, " > (others)");
+    stage_sees(&e, "and others");
+    stage_press(&e, "mmm");
+    stage_close(&e);
+}
+
+static void canvas__bytes_that_nobody_escaped__do_not_reach_the_terminal(void **state)
+{
+    (void)state;
+    struct canvas canvas = {0};
+    canvas_resize(&canvas, 1, 20);
+    canvas_put(&canvas, 0, 0, 20, ROLE_TEXT, "a\033[2J\x9b\xff\xc2\x9b\xe2\x80\xae b");
+    AUTO_FREE char *row = canvas_row(&canvas, 0);
+    assert_string_equal(row, "a?[2J???? b");
+    canvas_release(&canvas);
+}
+
+static void prompt__a_long_text__shows_its_end(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    stage_press(&e, "e\025");
+    for (int i = 0; i < 30; i++)
+        stage_press(&e, "folder/");
+    stage_press(&e, "name.csv");
+    stage_sees(&e, "/folder/name.csv_");
+    stage_press(&e, "\033");
+    stage_press(&e, "/");
+    app_key(&e.app, 0x202e); /* turns the direction of what follows */
+    stage_press(&e, "x\n");
+    stage_sees(&e, "filter: \\u{202e}x");
+    stage_close(&e);
+}
+
+static void copy__a_name_with_control_characters__is_not_copied(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    app_copy(&e.app, "rm -rf x\n");
+    assert_null(e.app.copied);
+    stage_press(&e, "y");
+    assert_non_null(e.app.copied);
+    stage_close(&e);
+}
+
 static void mouse__click_and_wheel__select_rows_tabs_and_cells(void **state)
 {
     (void)state;
@@ -571,7 +783,7 @@ static void delete__capital_y_alone__deletes(void **state)
     stage_settle(&e);
     stage_press(&e, "Y");
     stage_settle(&e);
-    stage_sees(&e, "tare  1 models");
+    stage_sees(&e, "tare  1 model  ");
     assert_false(test_exists(e.hub, "models--acme--l31-sql-ft"));
     stage_press(&e, "kD"); /* the base */
     stage_settle(&e);
@@ -706,6 +918,16 @@ int main(void)
         cmocka_unit_test(delta__b__compares_with_another_base),
         cmocka_unit_test(screen__every_view__is_whole_at_every_size_with_and_without_utf8),
         cmocka_unit_test(mouse__click_and_wheel__select_rows_tabs_and_cells),
+        cmocka_unit_test(screen__models_go_away__what_is_open_stays_whole),
+        cmocka_unit_test(details__a_tensor_that_cannot_be_read__says_why),
+        cmocka_unit_test(plan__asked_twice__shows_the_second),
+        cmocka_unit_test(delta__cancelled_as_a_job__is_not_waited_for),
+        cmocka_unit_test(delta__thousands_of_modules_and_layers__are_drawn),
+        cmocka_unit_test(jobs__a_question_is_answered__the_cursor_stays_on_its_job),
+        cmocka_unit_test(jobs__resumed_twice__are_done_once),
+        cmocka_unit_test(canvas__bytes_that_nobody_escaped__do_not_reach_the_terminal),
+        cmocka_unit_test(prompt__a_long_text__shows_its_end),
+        cmocka_unit_test(copy__a_name_with_control_characters__is_not_copied),
         cmocka_unit_test(plan__enter_and_escape__cancel),
         cmocka_unit_test(plan__y__compresses_and_x_brings_back),
         cmocka_unit_test(delete__capital_y_alone__deletes),

@@ -98,7 +98,11 @@ static void text_natural_compare__numbers__by_value(void **state)
 {
     (void)state;
     assert_true(text_natural_compare("checkpoint-9", "checkpoint-10") < 0);
-    assert_true(text_natural_compare("a-002", "a-2") == 0);
+    assert_true(text_natural_compare("a-002", "a-1") > 0);
+    /* Equal numbers that are written otherwise do not mix with each other. */
+    assert_true(text_natural_compare("a.1.z", "a.01.b") < 0);
+    assert_true(text_natural_compare("a.01.a", "a.1.c") > 0);
+    assert_true(text_natural_compare("a.0.b", "a.00.a") < 0);
     assert_true(text_natural_compare("a", "ab") < 0);
 }
 

@@ -2,6 +2,7 @@
 /* Comparing tensors, on every vector path against a plain computation; modules by names. */
 #include "tests/unit/helpers.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "bits/exponents.h"
@@ -9,13 +10,16 @@
 #include "bits/simd.h"
 #include "delta/compare.h"
 #include "model/modules.h"
+#include "ops/choose.h"
 #include "ops/delta.h"
 #include "ops/details.h"
 #include "ops/scan.h"
 #include "ops/table.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MOST = 9000 };
@@ -103,6 +107,39 @@ static void compare_add__every_type_and_path__is_as_computed_plainly(void **stat
             simd_use(SIMD_COUNT - 1);
         }
     }
+}
+
+static void compare_add__huge_and_tiny_weights__keep_their_measures(void **state)
+{
+    (void)state;
+    static const float sizes[] = {1e-30f, 1e-22f, 1e20f, 3e38f};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        float own[1000], base[1000];
+        struct comparison sum = {0};
+        for (size_t k = 0; k < COUNT_OF(own); k++) {
+            base[k] = k % 2 ? sizes[i] : -sizes[i];
+            own[k] = k % 4 ? base[k] : -base[k];
+        }
+        compare_add(&sum, DTYPE_F32, (const uint8_t *)own, (const uint8_t *)base, COUNT_OF(own));
+        /* A quarter of the weights has moved by twice its size. */
+        assert_true(fabs(compare_relative_change(&sum) - 1) < 1e-6);
+        assert_true(fabs(compare_cosine(&sum) - 0.5) < 1e-6);
+    }
+}
+
+static void compare_scale__a_sample__stands_for_all(void **state)
+{
+    (void)state;
+    struct comparison sum = {
+        .elements = 100, .unchanged = 25, .bits = 150, .flips = {75}, .base = 4};
+    struct comparison same = {.elements = 7, .unchanged = 7};
+    compare_scale(&sum, 1000000007);
+    assert_int_equal(sum.elements, 1000000007);
+    assert_true(fabs(compare_unchanged(&sum) - 0.25) < 1e-8);
+    assert_true(fabs(compare_bit_distance(&sum) - 1.5) < 1e-8);
+    assert_int_equal(sum.flips[0], 750000005);
+    compare_scale(&same, UINT64_MAX / 3);
+    assert_int_equal(same.unchanged, same.elements); /* nothing is lost to rounding */
 }
 
 static void compare_join__two_parts__are_the_whole(void **state)
@@ -230,6 +267,18 @@ static struct ops *scan_pair(const char *dir, size_t count, bool copy, struct li
     return ops;
 }
 
+/* Other weights behind the header; with hide the times are as before. */
+static void overwrite(const char *path, bool hide)
+{
+    struct stat st;
+    AUTO_FD int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(fstat(fd, &st), 0);
+    const struct timespec later = {.tv_sec = st.st_mtim.tv_sec + 5};
+    const struct timespec times[2] = {st.st_atim, hide ? st.st_mtim : later};
+    assert_int_equal(file_pwrite(fd, "something", 9, (uint64_t)st.st_size - 9, NULL), 0);
+    assert_int_equal(futimens(fd, times), 0);
+}
+
 static void ops_delta__samples__agree_with_all_of_it(void **state)
 {
     (void)state;
@@ -241,13 +290,13 @@ static void ops_delta__samples__agree_with_all_of_it(void **state)
     assert_int_equal(ops_delta_sampled(ops, library, 1 - base, base, NULL, &some, NULL), 0);
     assert_int_equal(ops_delta(ops, library, 1 - base, base, NULL, &all, NULL), 0);
     assert_true(some.sampled && !all.sampled);
-    assert_true(some.total.elements < all.total.elements / 10);
+    assert_int_equal(some.total.elements, all.total.elements); /* each tensor by its size */
+    assert_int_equal(some.estimated, 0);
     assert_true(fabs(compare_bit_distance(&some.total) - compare_bit_distance(&all.total)) < 0.05);
     assert_true(fabs(compare_unchanged(&some.total) - compare_unchanged(&all.total)) < 0.02);
     assert_true(all.estimated > 0 && all.estimated < all.bytes);
-    /* It is remembered: also when the files have changed since, as long as the catalog does not
-     * know. */
-    assert_int_equal(truncate(library->files[0].path, 100), 0);
+    /* It is remembered: nothing is read again of what looks as it was. */
+    overwrite(library->files[0].path, true);
     assert_int_equal(ops_delta(ops, library, 1 - base, base, NULL, &again, NULL), 0);
     assert_memory_equal(&again.total, &all.total, sizeof all.total);
     assert_int_equal(again.estimated, all.estimated);
@@ -256,6 +305,42 @@ static void ops_delta__samples__agree_with_all_of_it(void **state)
     delta_report_release(&again);
     library_unref(library);
     ops_close(ops);
+    test_remove(dir);
+}
+
+static void ops_delta__a_file_that_has_changed__is_refused(void **state)
+{
+    (void)state;
+    char *dir = test_folder();
+    struct library *library;
+    struct delta_report report;
+    struct err err;
+    struct ops *ops = scan_pair(dir, 3000, false, &library);
+    overwrite(library->files[0].path, false);
+    assert_int_equal(ops_delta(ops, library, 1, 0, NULL, &report, &err), ERR_CHANGED);
+    assert_non_null(strstr(err.text, library->files[0].path));
+    assert_int_equal(ops_delta_sampled(ops, library, 0, 1, NULL, &report, NULL), ERR_CHANGED);
+    library_unref(library);
+    ops_close(ops);
+    test_remove(dir);
+}
+
+/* A tensor of doubles that is long enough for a closer look at a sparse difference. */
+static void ops_delta__doubles_of_many_megabytes__are_estimated(void **state)
+{
+    (void)state;
+    static const uint64_t bytes = 128 << 20; /* zeros: a hole in a file */
+    struct choice choice;
+    char *dir = test_folder();
+    AUTO_FREE char *path = test_path(dir, "zeros");
+    AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
+    const struct bytes_at at = {.fd = fd};
+    const struct base_at base = {at, bytes, DTYPE_F64};
+    struct chooser *chooser = chooser_new();
+    assert_int_equal(choose(chooser, DTYPE_F64, bytes, &at, &base, &choice, NULL), 0);
+    assert_true(choice.delta_bytes < bytes / 1000);
+    chooser_free(chooser);
     test_remove(dir);
 }
 
@@ -298,6 +383,10 @@ int main(void)
         cmocka_unit_test(exponents_add__numbers_zeros_and_others__are_told_apart),
         cmocka_unit_test(table__strange_names__are_safe_in_csv_and_whole_in_json),
         cmocka_unit_test(ops_delta__samples__agree_with_all_of_it),
+        cmocka_unit_test(ops_delta__a_file_that_has_changed__is_refused),
+        cmocka_unit_test(ops_delta__doubles_of_many_megabytes__are_estimated),
+        cmocka_unit_test(compare_add__huge_and_tiny_weights__keep_their_measures),
+        cmocka_unit_test(compare_scale__a_sample__stands_for_all),
         cmocka_unit_test(ops_tensor__a_tensor_that_stands_twice__names_the_other_place),
         cmocka_unit_test(module_of__names_of_the_usual_architectures__give_layer_and_module),
     };

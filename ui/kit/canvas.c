@@ -54,9 +54,10 @@ int canvas_put(struct canvas *canvas, int row, int column, int width, enum role 
     for (size_t i = 0; i < n;) {
         uint32_t point;
         size_t len = text_decode(text + i, n - i, &point);
-        int columns = len ? text_point_width(point) : 1;
-        if (!len)
-            len = 1;
+        bool raw = !len || text_is_dangerous(point); /* nobody has escaped it */
+        const char *bytes = raw ? "?" : text + i;
+        int columns = raw ? 1 : text_point_width(point);
+        len = MAX(len, (size_t)1);
         if (columns == 0) { /* a combining mark joins the cell before it */
             if (last && strlen(last->text) + len < sizeof last->text)
                 strncat(last->text, text + i, len);
@@ -67,7 +68,7 @@ int canvas_put(struct canvas *canvas, int row, int column, int width, enum role 
             break;
         last = cell_at(canvas, row, column);
         *last = (struct cell){.role = (unsigned char)role};
-        memcpy(last->text, text + i, len);
+        memcpy(last->text, bytes, raw ? 1 : len);
         if (columns == 2)
             *cell_at(canvas, row, column + 1) = (struct cell){.role = (unsigned char)role};
         column += columns;

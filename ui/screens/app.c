@@ -22,6 +22,19 @@ void app_say(struct app *app, bool bad, const char *format, ...)
     app->message_bad = bad;
 }
 
+void app_copy(struct app *app, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if ((unsigned char)*p >= ' ' && *p != 0x7f)
+            continue;
+        app_say(app, true, "not copied: there are control characters in %s", text);
+        return;
+    }
+    free(app->copied);
+    app->copied = mem_strdup(text);
+    app_say(app, false, "copied: %s", text);
+}
+
 void app_open_overlay(struct app *app, enum overlay overlay)
 {
     app->overlay = overlay;
@@ -56,7 +69,8 @@ static void draw_title(struct app *app)
     if (app->library) {
         text_size(disk, app->library->disk);
         text_size(frees, app->library->frees);
-        buf_printf(&left, "  %zu models  %s on disk", app->library->model_count, disk);
+        buf_printf(&left, "  %zu model%s  %s on disk", app->library->model_count,
+                   app->library->model_count == 1 ? "" : "s", disk);
         if (app->library->frees)
             buf_printf(&left, "  about %s can be freed", frees);
     }
@@ -115,34 +129,58 @@ static void draw_tabs(struct app *app)
                    app->canvas.columns, ROLE_DIM, busy.data);
 }
 
-static void draw_footer(struct app *app)
+static void describe_filter(const struct buf *filter, struct buf *out)
 {
-    struct canvas *c = &app->canvas;
-    AUTO_BUF struct buf left = {0}, right = {0};
+    AUTO_FREE char *safe = text_safe(filter->data);
+    buf_str(out, "filter: ");
+    text_shorten(out, safe, 40);
+    buf_str(out, "  ");
+}
+
+/* What a tab says of itself: on the left of what is selected, on the right of the list. */
+static void describe_tab(struct app *app, struct buf *left, struct buf *right)
+{
     if (app_filter(app)->len)
-        buf_printf(&right, "filter: %s  ", app_filter(app)->data);
+        describe_filter(app_filter(app), right);
     if (app_place(app) & IN_LISTS) {
-        marks_footer(app, &left);
-        if (!left.len && app->tab == TAB_FAMILIES)
-            families_footer(app, &left);
+        marks_footer(app, left);
+        if (!left->len && app->tab == TAB_FAMILIES)
+            families_footer(app, left);
         AUTO_FREE char *name = mem_strdup(view_sort_name(app->sort));
         for (char *p = name; *p; p++)
             *p = (char)(*p >= 'a' ? *p - 32 : *p);
-        buf_printf(&right, "sorted by %s%s ", name, app->reverse ? " (reversed)" : "");
+        buf_printf(right, "sorted by %s%s ", name, app->reverse ? " (reversed)" : "");
     }
     if (app->tab == TAB_DUPLICATES) {
-        marks_footer(app, &left);
-        duplicates_footer(app, &left, &right);
+        marks_footer(app, left);
+        duplicates_footer(app, left, right);
     }
-    int room = c->columns - 2 - (right.len && !app->message ? text_width(right.data) : 0);
-    if (app->message)
-        canvas_put(c, c->rows - 2, 1, room, app->message_bad ? ROLE_BAD : ROLE_GOOD, app->message);
-    else if (left.len)
-        canvas_put(c, c->rows - 2, 1, room, ROLE_MARK, left.data);
-    if (right.len && !app->message)
-        canvas_put(c, c->rows - 2, c->columns - text_width(right.data), c->columns, ROLE_DIM,
-                   right.data);
+}
+
+/* A message, else what the tab says. Of a long message both ends: the file and the reason. */
+static void draw_status(struct app *app)
+{
+    struct canvas *c = &app->canvas;
+    AUTO_BUF struct buf left = {0}, right = {0};
+    if (app->message) {
+        text_shorten(&left, app->message, c->columns - 2);
+        canvas_put(c, c->rows - 2, 1, c->columns - 2, app->message_bad ? ROLE_BAD : ROLE_GOOD,
+                   left.len ? left.data : "");
+        return;
+    }
+    describe_tab(app, &left, &right);
+    int width = right.len ? text_width(right.data) : 0;
+    if (left.len)
+        canvas_put(c, c->rows - 2, 1, c->columns - 2 - width, ROLE_MARK, left.data);
+    if (right.len)
+        canvas_put(c, c->rows - 2, MAX(c->columns - width, 0), c->columns, ROLE_DIM, right.data);
+}
+
+/* As many as there is room for, but help and quit always. */
+static void draw_keys(struct app *app)
+{
     static const int always = 14; /* "? help  q quit" */
+    struct canvas *c = &app->canvas;
     int at = 1;
     for (size_t i = 0; i < binding_count; i++) {
         bool last = bindings[i].action == ACT_HELP || bindings[i].action == ACT_QUIT ||
@@ -182,7 +220,8 @@ void app_draw(struct app *app)
         details_draw(app, 2, c->rows - 4);
     else
         models_draw(app, 2, c->rows - 4);
-    draw_footer(app);
+    draw_status(app);
+    draw_keys(app);
     overlay_draw(app);
 }
 
@@ -248,8 +287,8 @@ unsigned app_place(const struct app *app)
 
 bool app_waits(const struct app *app)
 {
-    return app->scanning || app->plan_waiting || app->delta.waiting || app->duplicates.waiting ||
-           app->page.waiting || app->page.looking;
+    return app->scanning || app->plan_asked || app->delta.asked || app->duplicates.asked ||
+           app->page.asked || app->page.looked;
 }
 
 /* ---- searching ---- */
@@ -436,16 +475,17 @@ void app_key(struct app *app, int key)
         app->quit = key == 'q' || key == KEY_CTRL('c');
         return;
     }
-    if (overlay_key(app, key))
-        return;
-    int action = keymap_find(bindings, binding_count, app_place(app), key);
+    jobs_note(app);
+    int action =
+        overlay_key(app, key) ? -1 : keymap_find(bindings, binding_count, app_place(app), key);
     if (action >= 0)
         act(app, (enum action)action);
+    jobs_note(app);
 }
 
 void app_mouse(struct app *app, int row, int column, int wheel)
 {
-    struct list *list = app->overlay == OVERLAY_BASE ? &app->pick
+    struct list *list = app->overlay == OVERLAY_BASE ? &app->picks.list
                         : app->overlay               ? &app->text
                                                      : list_of(app);
     bool map = app->tab == TAB_DELTA && !app->overlay;
@@ -462,6 +502,7 @@ void app_mouse(struct app *app, int row, int column, int wheel)
         delta_click(app, row - 2, column);
     else if (row >= first && row - first + list->top < list->count)
         list_go(list, row - first + list->top);
+    jobs_note(app);
 }
 
 static void release_overview(struct app *app)
@@ -501,6 +542,9 @@ void app_event(struct app *app, struct event *event)
     case EVENT_EXPORT:
         export_take(app, event);
         break;
+    case EVENT_QUEUE:
+        jobs_take_queue(app, event);
+        break;
     case EVENT_PLAN:
     case EVENT_DELETE:
         plan_take(app, event);
@@ -510,6 +554,7 @@ void app_event(struct app *app, struct event *event)
             app_say(app, true, "%s", event->err.text);
         break;
     }
+    jobs_follow(app);
     app->scanning = false;
     for (size_t i = 0; i < session_job_count(app->session); i++)
         app->scanning |= session_job(app->session, i)->kind == JOB_SCAN &&
@@ -519,6 +564,7 @@ void app_event(struct app *app, struct event *event)
 
 void app_release(struct app *app)
 {
+    details_forget(app);
     plan_free(app->plan);
     delete_plan_free(app->deletion);
     library_unref(app->plan_library);
@@ -529,12 +575,11 @@ void app_release(struct app *app)
     marks_clear(&app->closed);
     delta_forget(app);
     duplicates_forget(app);
-    details_forget(app);
     release_overview(app);
     buf_release(&app->job_search);
     buf_release(&app->box);
     buf_release(&app->typed);
-    free(app->picks);
+    delta_forget_picks(app);
     tree_release(&app->tree);
     free(app->tree_lines);
     path_list_release(&app->interrupted);

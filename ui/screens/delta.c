@@ -4,69 +4,90 @@
 
 #include "base/text.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_WIDTH = 28, SHADES = 5, BELOW = 4 /* lines under the map */, CELL_MOST = 4 };
+enum {
+    NAME_WIDTH = 28,
+    SHADES = 5,
+    BELOW = 4 /* lines under the map */,
+    CELL_MOST = 4,
+    AXIS_MOST = 2000, /* rows and columns: the rest stands together in the last one */
+};
 
 /* ---- the map ---- */
 
-static struct delta_cell *cell_at(const struct delta_view *view, int row, int column)
+static uint32_t *place_of(const struct delta_view *view, int row, int column)
 {
-    return &view->cells[(size_t)row * (size_t)view->columns + (size_t)column];
+    return &view->map[(size_t)row * (size_t)view->columns + (size_t)column];
 }
 
-static int row_of(const struct delta_view *view, const char *module)
+static const struct delta_cell *cell_at(const struct delta_view *view, int row, int column)
 {
-    for (int i = 0; i < view->rows; i++)
-        if (strcmp(view->modules[i], module) == 0)
-            return i;
-    return -1;
+    return &view->cells[*place_of(view, row, column)];
 }
 
-static int column_of(const struct delta_view *view, int layer)
+/* Where a key stands on an axis: behind those before it, if it is new. */
+static int take_place(struct map *axis, const void *key, size_t n, int *count)
 {
-    for (int i = 0; i < view->columns; i++)
-        if (view->layers[i] == layer)
-            return i;
-    return -1;
+    const struct hash128 id = hash128_of(key, n);
+    uint64_t at;
+    if (map_get(axis, &id, &at))
+        return (int)at;
+    at = (uint64_t)MIN(*count, AXIS_MOST - 1);
+    *count = (int)at + 1;
+    map_put(axis, &id, at);
+    return (int)at;
 }
 
-/* Rows are all modules together, then each in the order in which they come; columns are layers. */
-static void take_axes(struct delta_view *view, const size_t *order)
+static void add_to_cell(struct delta_view *view, int row, int column, const struct delta_tensor *t)
 {
-    const struct delta_report *report = view->report;
-    view->modules = mem_alloc((report->count + 2) * sizeof *view->modules);
-    view->modules[view->rows++] = "(all)";
-    view->layers = mem_alloc((report->count + 1) * sizeof *view->layers);
-    for (size_t i = 0; i < report->count; i++) {
-        const struct module *module = &report->tensors[order[i]].module;
-        if (row_of(view, module->name) < 0)
-            view->modules[view->rows++] = module->name;
-        if (column_of(view, module->layer) < 0)
-            view->layers[view->columns++] = module->layer;
+    uint32_t *place = place_of(view, row, column);
+    if (!*place) {
+        *place = (uint32_t)view->cell_count;
+        *ARRAY_ADD(view->cells, view->cell_count, view->cell_cap) =
+            (struct delta_cell){.tensor = t};
     }
-}
-
-static void add_to_cell(struct delta_cell *cell, const struct delta_tensor *t)
-{
+    struct delta_cell *cell = &view->cells[*place];
     compare_join(&cell->sum, &t->sum);
     cell->bytes += t->bytes;
     cell->estimated += t->estimated;
-    cell->tensor = cell->tensors++ ? cell->tensor : t;
+    cell->tensors++;
 }
 
-static void take_cells(struct delta_view *view)
+/*
+ * Rows are all modules together, then each in the order in which they come; columns are layers.
+ * A place of the map says which cell it is, so that a map with many holes is small.
+ */
+static void take_map(struct delta_view *view, const size_t *order)
 {
     const struct delta_report *report = view->report;
-    view->cells =
-        mem_zalloc(((size_t)view->rows * (size_t)view->columns + 1) * sizeof *view->cells);
+    size_t most = MIN(report->count + 1, (size_t)AXIS_MOST);
+    struct map rows = {0}, columns = {0};
+    struct place {
+        int row, column;
+    } *places = mem_alloc((report->count + 1) * sizeof *places);
+    view->modules = mem_alloc(most * sizeof *view->modules);
+    view->layers = mem_alloc(most * sizeof *view->layers);
+    view->modules[view->rows++] = "(all)";
     for (size_t i = 0; i < report->count; i++) {
-        const struct delta_tensor *t = &report->tensors[i];
-        int column = column_of(view, t->module.layer);
-        add_to_cell(cell_at(view, 0, column), t);
-        add_to_cell(cell_at(view, row_of(view, t->module.name), column), t);
+        const struct module *module = &report->tensors[order[i]].module;
+        int row = take_place(&rows, module->name, strlen(module->name), &view->rows);
+        int column = take_place(&columns, &module->layer, sizeof module->layer, &view->columns);
+        view->modules[row] = row == AXIS_MOST - 1 ? "(others)" : module->name;
+        view->layers[column] = module->layer;
+        places[i] = (struct place){row, column};
     }
+    view->map = mem_zalloc((size_t)view->rows * (size_t)view->columns * sizeof *view->map);
+    *ARRAY_ADD(view->cells, view->cell_count, view->cell_cap) = (struct delta_cell){0};
+    for (size_t i = 0; i < report->count; i++) {
+        add_to_cell(view, 0, places[i].column, &report->tensors[order[i]]);
+        add_to_cell(view, places[i].row, places[i].column, &report->tensors[order[i]]);
+    }
+    free(places);
+    map_release(&rows);
+    map_release(&columns);
 }
 
 void delta_forget(struct app *app)
@@ -78,35 +99,33 @@ void delta_forget(struct app *app)
     free(view->modules);
     free(view->layers);
     free(view->cells);
+    free(view->map);
     library_unref(view->library);
     buf_release(&view->search);
-    *view =
-        (struct delta_view){.measure = view->measure, .asked = {view->asked[0], view->asked[1]}};
+    *view = (struct delta_view){.measure = view->measure, .asked = view->asked};
 }
 
 void delta_take(struct app *app, struct event *event)
 {
     struct delta_view *view = &app->delta;
-    if (event->err.code == ERR_CANCELLED || !view->waiting || event->model != view->asked[0] ||
-        event->base != view->asked[1])
+    if (event->job != view->asked)
         return;
     if (event->err.code) {
-        view->waiting = false;
+        view->asked = 0;
         app_say(app, true, "%s", event->err.text);
         return;
     }
     struct delta_view before = *view;
-    bool same = before.report && before.library == event->library && before.model == event->model &&
-                before.base == event->base;
+    bool same = before.answered == event->job;
     delta_forget(app);
-    view->waiting = event->delta->sampled; /* the exact one follows */
+    view->asked = event->delta->sampled ? event->job : 0; /* the exact one follows */
+    view->answered = event->job;
     view->report = TAKE_PTR(event->delta);
     view->library = TAKE_PTR(event->library);
     view->model = event->model;
     view->base = event->base;
     AUTO_FREE size_t *order = delta_order(view->report);
-    take_axes(view, order);
-    take_cells(view);
+    take_map(view, order);
     if (same && before.rows == view->rows && before.columns == view->columns) {
         view->row = before.row;
         view->column = before.column;
@@ -118,10 +137,8 @@ void delta_take(struct app *app, struct event *event)
 void delta_ask(struct app *app, struct library *library, int model, int base)
 {
     app->tab = TAB_DELTA;
-    app->delta.waiting = true;
-    app->delta.asked[0] = model;
-    app->delta.asked[1] = base;
-    session_delta(app->session, library, model, base);
+    session_cancel(app->session, app->delta.asked);
+    app->delta.asked = session_delta(app->session, library, model, base);
 }
 
 void delta_ask_for(struct app *app, struct library *library, int model)
@@ -164,12 +181,18 @@ static int nearness(const struct library *library, int model, int other)
 
 static int by_nearness(const void *a, const void *b, void *context)
 {
-    const struct delta_view *view = context;
+    const struct delta_picks *picks = context;
+    const struct library *library = picks->library;
     int i = *(const int *)a, k = *(const int *)b;
-    int x = nearness(view->library, view->model, i), y = nearness(view->library, view->model, k);
-    return x != y
-               ? x - y
-               : text_natural_compare(view->library->models[i].name, view->library->models[k].name);
+    int x = nearness(library, picks->model, i), y = nearness(library, picks->model, k);
+    return x != y ? x - y : text_natural_compare(library->models[i].name, library->models[k].name);
+}
+
+void delta_forget_picks(struct app *app)
+{
+    library_unref(app->picks.library);
+    free(app->picks.others);
+    app->picks = (struct delta_picks){0};
 }
 
 static void ask_base(struct app *app)
@@ -177,32 +200,31 @@ static void ask_base(struct app *app)
     struct delta_view *view = &app->delta;
     if (!view->report)
         return;
-    const struct library *library = view->library;
+    struct delta_picks *picks = &app->picks;
     int count = 0;
-    free(app->picks);
-    app->picks = mem_alloc((library->model_count + 1) * sizeof *app->picks);
-    for (int i = 0; i < (int)library->model_count; i++)
-        if (i != view->model && library->models[i].tensors)
-            app->picks[count++] = i;
+    delta_forget_picks(app);
+    picks->library = library_ref(view->library);
+    picks->model = view->model;
+    picks->others = mem_alloc((picks->library->model_count + 1) * sizeof *picks->others);
+    for (int i = 0; i < (int)picks->library->model_count; i++)
+        if (i != view->model && picks->library->models[i].tensors)
+            picks->others[count++] = i;
     if (count)
-        qsort_r(app->picks, (size_t)count, sizeof *app->picks, by_nearness, view);
-    app->pick = (struct list){.count = count, .height = count};
+        qsort_r(picks->others, (size_t)count, sizeof *picks->others, by_nearness, picks);
+    picks->list = (struct list){.count = count, .height = count};
     app_open_overlay(app, OVERLAY_BASE);
 }
 
 void delta_pick(struct app *app)
 {
-    struct delta_view *view = &app->delta;
-    if (!view->report || !app->pick.count)
-        return;
-    struct library *library = library_ref(view->library);
-    delta_ask(app, library, view->model, app->picks[app->pick.cursor]);
-    library_unref(library);
+    const struct delta_picks *picks = &app->picks;
+    if (picks->list.count)
+        delta_ask(app, picks->library, picks->model, picks->others[picks->list.cursor]);
 }
 
 /* ---- drawing ---- */
 
-static double measure_of(const struct delta_cell *cell, enum delta_measure measure)
+static double raw_measure(const struct delta_cell *cell, enum delta_measure measure)
 {
     const struct comparison *sum = &cell->sum;
     switch (measure) {
@@ -217,12 +239,18 @@ static double measure_of(const struct delta_cell *cell, enum delta_measure measu
     }
 }
 
+/* Never infinite, never NaN. */
+static double measure_of(const struct delta_cell *cell, enum delta_measure measure)
+{
+    double value = cell->tensors ? raw_measure(cell, measure) : 0;
+    return isfinite(value) ? value : 0;
+}
+
 static double largest(const struct delta_view *view)
 {
     double most = 0;
-    for (int i = 0; i < view->rows * view->columns; i++)
-        if (view->cells[i].tensors)
-            most = MAX(most, measure_of(&view->cells[i], view->measure));
+    for (size_t i = 0; i < view->cell_count; i++)
+        most = MAX(most, measure_of(&view->cells[i], view->measure));
     return most;
 }
 
@@ -289,7 +317,7 @@ static void draw_map_row(struct app *app, int line, int row, int columns, int wi
         const struct delta_cell *cell = cell_at(view, row, view->left + i);
         int at = 3 + NAME_WIDTH + i * width;
         bool here = selected && view->left + i == view->column;
-        double value = cell->tensors ? measure_of(cell, view->measure) : 0;
+        double value = measure_of(cell, view->measure);
         for (int k = 0; k < width; k++)
             canvas_put(&app->canvas, line, at + k, 1, here ? ROLE_CURSOR : heat_of(value, most),
                        cell->tensors ? shade_of(value, most) : " ");
@@ -401,8 +429,7 @@ static void draw_map(struct app *app, int top, int height)
 void delta_draw(struct app *app, int top, int height)
 {
     const struct delta_view *view = &app->delta;
-    bool asked = view->report && view->model == view->asked[0] && view->base == view->asked[1];
-    if (view->waiting && !asked)
+    if (view->asked && view->asked != view->answered)
         canvas_put(&app->canvas, top + 2, 3, app->canvas.columns - 4, ROLE_DIM,
                    "reading both models …");
     else if (app->delta.report)

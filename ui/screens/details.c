@@ -23,11 +23,12 @@ static const struct lib_model *model_of(const struct details_view *view)
 void details_forget(struct app *app)
 {
     struct details_view *view = &app->page;
+    session_cancel(app->session, view->asked);
+    session_cancel(app->session, view->looked);
     if (view->found)
         details_release(view->found);
     free(view->found);
     free(view->lines);
-    free(view->asked);
     library_unref(view->library);
     marks_clear(&view->turned);
     path_list_release(&view->texts);
@@ -38,24 +39,26 @@ void details_forget(struct app *app)
 void details_open(struct app *app, int model)
 {
     details_forget(app);
-    app->page.open = app->page.waiting = true;
+    app->page.open = true;
     app->page.model = model;
     app->page.library = library_ref(app->library);
-    session_details(app->session, app->library, model);
+    app->page.asked = session_details(app->session, app->library, model);
 }
 
 void details_take(struct app *app, struct event *event)
 {
     struct details_view *view = &app->page;
-    if (!view->open || !view->waiting ||
-        strcmp(event->library->models[event->model].id, model_of(view)->id) != 0)
+    if (event->job != view->asked)
         return;
-    view->waiting = false;
+    view->asked = 0;
     if (event->err.code) {
         details_forget(app);
         app_say(app, true, "%s", event->err.text);
         return;
     }
+    if (view->found)
+        details_release(view->found);
+    free(view->found);
     view->found = TAKE_PTR(event->details);
     details_rebuild(app);
 }
@@ -72,6 +75,8 @@ void details_follow(struct app *app)
     view->model = model;
     library_unref(before);
     details_rebuild(app);
+    session_cancel(app->session, view->asked);
+    view->asked = session_details(app->session, app->library, model);
 }
 
 /* ---- lines ---- */
@@ -88,15 +93,23 @@ static size_t part_end(const struct detail_tensor *t, size_t from)
     return dot ? (size_t)(dot - t->name) : t->name_len;
 }
 
-/* How many of the tensors behind one have the same name up to n and a dot there. */
-static size_t group_end(const struct details *found, size_t at, size_t end, size_t n)
+/* Where the tensors end that have the part from from to n, and a dot behind it, like the first. */
+static size_t group_end(const struct details *found, size_t at, size_t end, size_t from, size_t n)
 {
     const struct detail_tensor *first = &found->tensors[at];
     size_t i = at + 1;
     while (i < end && found->tensors[i].name_len > n &&
-           memcmp(found->tensors[i].name, first->name, n + 1) == 0)
+           memcmp(found->tensors[i].name + from, first->name + from, n + 1 - from) == 0)
         i++;
     return i;
+}
+
+/* The last dot, from n on, up to which the first and the last of a group have the same name. */
+static size_t common_end(const struct detail_tensor *a, const struct detail_tensor *b, size_t n)
+{
+    for (size_t i = n; i < MIN(a->name_len, b->name_len) && a->name[i] == b->name[i]; i++)
+        n = a->name[i] == '.' ? i : n;
+    return n;
 }
 
 /* The tensors from at to end, whose names are the same before from, as a tree. */
@@ -106,17 +119,13 @@ static void add_tree(struct details_view *view, size_t at, size_t end, size_t fr
     while (at < end) {
         const struct detail_tensor *t = &found->tensors[at];
         size_t n = part_end(t, from);
-        size_t stop = n < t->name_len ? group_end(found, at, end, n) : at + 1;
+        size_t stop = n < t->name_len ? group_end(found, at, end, from, n) : at + 1;
         if (stop == at + 1) { /* alone: no group */
             add_line(view, (struct details_line){at, stop, from, t->name_len, depth, false, false});
             at = stop;
             continue;
         }
-        for (size_t next; stop - at > 0; n = next) { /* what has no branches is one part */
-            next = part_end(t, n + 1);
-            if (next == t->name_len || group_end(found, at, end, next) != stop)
-                break;
-        }
+        n = common_end(t, &found->tensors[stop - 1], n); /* what has no branches is one part */
         AUTO_FREE char *key = mem_strndup(t->name, n);
         bool layer = t->name[from] >= '0' && t->name[from] <= '9';
         bool open = (depth < OPEN_TO && !layer) != marks_has(&view->turned, key);
@@ -273,8 +282,9 @@ static void draw_facts(struct app *app, int top)
     tree_describe(app->page.library, app->page.model, &lineage);
     AUTO_FREE char *kin = text_safe(lineage.len ? lineage.data : "");
     AUTO_FREE char *error = m->error ? text_safe(m->error) : NULL;
+    AUTO_FREE char *revision = text_safe(m->revision);
     canvas_printf(c, top, 1, c->columns - 2, ROLE_TITLE, "%s  %s%s%s", name,
-                  model_state_name(m->state), *m->revision ? "  " : "", m->revision);
+                  model_state_name(m->state), *revision ? "  " : "", revision);
     canvas_printf(c, top + 1, 1, c->columns - 2, ROLE_TEXT,
                   "%s, %s on disk, %s unique   %s parameters, %llu tensors   %s", size, disk,
                   unique, parameters, (unsigned long long)m->tensors,
@@ -322,7 +332,7 @@ static void draw_empty(struct app *app, int line)
 {
     const struct details_view *view = &app->page;
     canvas_put(&app->canvas, line, 3, app->canvas.columns - 4, ROLE_DIM,
-               view->waiting      ? "reading the catalog …"
+               !view->found       ? "reading the catalog …"
                : view->filter.len ? "nothing matches the filter (Esc clears it)"
                : view->page <= DETAILS_LARGEST
                    ? "its format is not known: it has no tensors to show"
@@ -369,19 +379,16 @@ static void look_at(struct app *app, const struct details_line *line)
     struct details_view *view = &app->page;
     const struct detail_tensor *t = &view->found->tensors[line->at];
     app_open_overlay(app, OVERLAY_TENSOR);
-    view->looking = true;
-    free(view->asked);
-    view->asked = mem_strdup(t->name);
-    session_tensor(app->session, view->library, view->model, t->name, t->name_len);
+    session_cancel(app->session, view->looked);
+    view->looked = session_tensor(app->session, view->library, view->model, t->name, t->name_len);
 }
 
 void details_take_look(struct app *app, struct event *event)
 {
     struct details_view *view = &app->page;
-    bool other = event->look && view->asked && strcmp(event->look->tensor.name, view->asked) != 0;
-    if (!view->looking || other || event->err.code == ERR_CANCELLED)
+    if (event->job != view->looked)
         return;
-    view->looking = false;
+    view->looked = 0;
     if (app->overlay != OVERLAY_TENSOR)
         return;
     if (event->err.code) {
@@ -461,13 +468,8 @@ bool details_action(struct app *app, enum action action)
         details_rebuild(app);
         return true;
     case ACT_COPY:
-        if (view->found && view->page <= DETAILS_LARGEST && view->list.count) {
-            const struct detail_tensor *t =
-                &view->found->tensors[view->lines[view->list.cursor].at];
-            free(app->copied);
-            app->copied = mem_strdup(t->name);
-            app_say(app, false, "copied: %s", app->copied);
-        }
+        if (view->page <= DETAILS_LARGEST && view->list.count)
+            app_copy(app, view->found->tensors[view->lines[view->list.cursor].at].name);
         return true;
     case ACT_DELTA:
         delta_ask_for(app, view->library, view->model);

@@ -58,23 +58,21 @@ void duplicates_forget(struct app *app)
     free(view->found);
     free(view->lines);
     library_unref(view->library);
-    *view = (struct duplicates_view){.kind = view->kind, .open = -1, .waiting = view->waiting};
+    *view = (struct duplicates_view){.kind = view->kind, .open = -1, .asked = view->asked};
 }
 
 /* Looks anew where the collection has changed since. */
 void duplicates_open(struct app *app)
 {
     struct duplicates_view *view = &app->duplicates;
-    if (!app->library || view->waiting || (view->found && view->library == app->library))
-        return;
-    view->waiting = true;
-    session_duplicates(app->session, app->library);
+    if (app->library && !view->asked && !(view->found && view->library == app->library))
+        view->asked = session_duplicates(app->session, app->library);
 }
 
 void duplicates_take(struct app *app, struct event *event)
 {
     struct duplicates_view *view = &app->duplicates;
-    view->waiting = false;
+    view->asked = 0;
     if (event->err.code) {
         app_say(app, true, "%s", event->err.text);
         return;
@@ -85,6 +83,8 @@ void duplicates_take(struct app *app, struct event *event)
     view->library = TAKE_PTR(event->library);
     view->list = list;
     duplicates_rebuild(app);
+    if (app->tab == TAB_DUPLICATES)
+        duplicates_open(app); /* there may be another library in the meantime */
 }
 
 /* ---- drawing ---- */
@@ -95,21 +95,23 @@ static int what_width(const struct app *app)
     return MAX(MIN(app->canvas.columns - 44, 60), 12);
 }
 
-enum { SHAPE_WIDTH = 18 };
+enum { SHAPE_WIDTH = 18, NAMED_MOST = 8 };
 
 /* "demo/base, demo/fine and 3 more", as far as there is room. */
 static void describe_models(const struct duplicates_view *view, const struct duplicate_group *group,
                             struct buf *out)
 {
     size_t named = 0;
-    for (size_t i = 0; i < group->count && named < 8; i++) {
+    for (size_t i = 0; i < group->count; i++) {
         if (i && group->places[i].model == group->places[i - 1].model)
             continue;
+        if (named == NAMED_MOST) {
+            buf_str(out, " and more");
+            return;
+        }
         AUTO_FREE char *name = text_safe(view->library->models[group->places[i].model].name);
         buf_printf(out, "%s%s", named++ ? ", " : "", name);
     }
-    if (named < group->count)
-        buf_printf(out, " and more");
 }
 
 static void draw_group(struct app *app, int line, const struct duplicate_group *group, bool open,
@@ -174,7 +176,7 @@ static void draw_empty(struct app *app, int line)
 {
     const struct duplicates_view *view = &app->duplicates;
     canvas_put(&app->canvas, line, 3, app->canvas.columns - 4, ROLE_DIM,
-               view->waiting     ? "looking for duplicates …"
+               view->asked       ? "looking for duplicates …"
                : app->filter.len ? "nothing matches the filter (Esc clears it)"
                : view->kind      ? "nothing of this kind: f shows the next"
                : app->scanning   ? "what is not hashed yet is not compared yet"
@@ -216,14 +218,13 @@ size_t duplicates_chosen(const struct app *app, int *out)
     if (!view->list.count)
         return 0;
     const struct duplicate_group *group = group_of(view, view->list.cursor);
-    AUTO_FREE bool *taken = mem_zalloc(app->library->model_count + 1);
+    AUTO_FREE bool *taken = mem_zalloc(view->library->model_count + 1);
     for (size_t i = 0; i < group->count; i++) {
-        int model;
-        const char *id = view->library->models[group->places[i].model].id;
-        if (library_find(app->library, id, &model, 1) != 1 || taken[model])
-            continue;
-        taken[model] = true;
-        out[n++] = model;
+        int before = group->places[i].model;
+        bool again = taken[before];
+        taken[before] = true;
+        if (!again && library_find(app->library, view->library->models[before].id, &out[n], 1) == 1)
+            n++;
     }
     return n;
 }

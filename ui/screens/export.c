@@ -99,7 +99,7 @@ static void put_delta(const struct app *app, struct table *t)
         table_real(t, compare_bit_distance(&d->sum));
         table_real(t, compare_relative_change(&d->sum));
         table_real(t, compare_cosine(&d->sum));
-        table_int(t, (int64_t)d->estimated);
+        report->sampled ? table_none(t) : table_int(t, (int64_t)d->estimated);
     }
 }
 
@@ -142,7 +142,7 @@ static void put_details(const struct app *app, struct table *t)
             table_text(t, shape.data);
             table_int(t, (int64_t)d->bytes);
             table_text(t, hash128_is_zero(&d->id) ? NULL : id);
-            table_text(t, view->library->models[view->model].file_names[d->file]);
+            table_text(t, d->file);
         }
     }
 }
@@ -193,5 +193,5 @@ void export_take(struct app *app, const struct event *event)
     if (event->err.code)
         app_say(app, true, "%s", event->err.text);
     else
-        app_say(app, false, "written: %s", app->typed.len ? app->typed.data : "");
+        app_say(app, false, "written: %s", event->name);
 }

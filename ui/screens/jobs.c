@@ -35,6 +35,12 @@ static void describe_running(const struct session_job *job, struct buf *out)
     buf_printf(out, "  %s of %s", have, all);
 }
 
+/* Columns of a job's title. */
+static int title_width(const struct app *app)
+{
+    return MAX(app->canvas.columns - 54, 20);
+}
+
 static void draw_job(struct app *app, int line, size_t index)
 {
     const struct session_job *job = session_job(app->session, index);
@@ -53,12 +59,12 @@ static void draw_job(struct app *app, int line, size_t index)
     } else if (job->state != JOB_QUEUED) {
         buf_printf(&what, "%.1f s", job->seconds);
     }
-    text_fit(&title, job->title, MAX(app->canvas.columns - 54, 20));
+    text_fit(&title, job->title, title_width(app));
     canvas_fill(&app->canvas, line, 0, app->canvas.columns, role);
     canvas_printf(&app->canvas, line, 0, app->canvas.columns, role, "%c  %s  %-9s  %s",
                   selected ? '>' : ' ', title.data, state_names[job->state],
                   what.len ? what.data : "");
-    app_highlight(app, line, 3, MAX(app->canvas.columns - 54, 20));
+    app_highlight(app, line, 3, title_width(app));
     if (job->progress && job->progress->total && !selected) {
         double share = (double)job->progress->done / (double)job->progress->total;
         canvas_paint(&app->canvas, line, 0, (int)(share * app->canvas.columns), ROLE_BAR);
@@ -71,12 +77,14 @@ void jobs_draw(struct app *app, int top, int height)
     list_set_height(&app->jobs, height - 1);
     list_set_count(&app->jobs, count);
     canvas_printf(&app->canvas, top, 0, app->canvas.columns, ROLE_HEAD, "   %-*s  %-9s  %s",
-                  MAX(app->canvas.columns - 54, 20), "JOB", "STATE", "PROGRESS");
+                  title_width(app), "JOB", "STATE", "PROGRESS");
     int line = top + 2 + MIN(count, height - 2);
-    for (size_t i = 0; i < app->interrupted.count && line < top + height; i++)
-        canvas_printf(&app->canvas, line++, 0, app->canvas.columns, ROLE_WARN, "   %-*.*s  %s",
-                      MAX(app->canvas.columns - 54, 20), MAX(app->canvas.columns - 54, 20),
-                      app->interrupted.paths[i], "interrupted: R goes on with it");
+    for (size_t i = 0; i < app->interrupted.count && line < top + height; i++) {
+        AUTO_BUF struct buf title = {0};
+        text_fit(&title, app->interrupted.paths[i], title_width(app));
+        canvas_printf(&app->canvas, line++, 0, app->canvas.columns, ROLE_WARN, "   %s  %s",
+                      title.data, "interrupted: R goes on with it");
+    }
     if (!count && !app->interrupted.count)
         canvas_put(&app->canvas, top + 2, 3, app->canvas.columns - 3, ROLE_DIM,
                    "nothing runs, and nothing was done yet");
@@ -84,14 +92,47 @@ void jobs_draw(struct app *app, int top, int height)
         draw_job(app, top + 1 + i, (size_t)(app->jobs.top + i));
 }
 
-bool jobs_action(struct app *app, enum action action)
+void jobs_note(struct app *app)
 {
     size_t at = (size_t)app->jobs.cursor;
-    bool any = session_job_count(app->session) > 0;
+    if (at < session_job_count(app->session))
+        app->job = session_job(app->session, at)->id;
+}
+
+void jobs_follow(struct app *app)
+{
+    int at = session_find(app->session, app->job);
+    list_set_count(&app->jobs, (int)session_job_count(app->session));
+    if (at >= 0)
+        list_go(&app->jobs, at);
+    if (app->overlay == OVERLAY_LOG && session_find(app->session, app->log_job) < 0)
+        app->overlay = OVERLAY_NONE;
+}
+
+void jobs_take_queue(struct app *app, struct event *event)
+{
+    size_t left = event->waiting.count;
+    path_list_release(&app->interrupted);
+    app->interrupted = event->waiting;
+    event->waiting = (struct path_list){0};
+    if (event->err.code)
+        app_say(app, true, "%s", event->err.text);
+    else if (left)
+        app_say(app, false, "%zu job%s interrupted: 5 R goes on with %s", left,
+                left == 1 ? " was" : "s were", left == 1 ? "it" : "them");
+    else if (app->resuming && !event->resumed)
+        app_say(app, false, "no job was interrupted");
+    app->resuming = false;
+}
+
+bool jobs_action(struct app *app, enum action action)
+{
+    int at = session_find(app->session, app->job);
+    const struct session_job *job = at < 0 ? NULL : session_job(app->session, (size_t)at);
     switch (action) {
     case ACT_CANCEL_JOB:
-        if (any && session_job(app->session, at)->state <= JOB_RUNNING) {
-            session_cancel(app->session, at);
+        if (job && job->state <= JOB_RUNNING) {
+            session_cancel(app->session, job->id);
             app_say(app, false, "stopping; the file in flight is finished or taken back");
         }
         return true;
@@ -99,15 +140,12 @@ bool jobs_action(struct app *app, enum action action)
         session_verify(app->session, app->library, NULL, 0);
         return true;
     case ACT_RESUME:
-        if (session_interrupted(app->session, &app->interrupted))
-            session_resume(app->session);
-        else
-            app_say(app, false, "no job was interrupted");
-        path_list_release(&app->interrupted);
+        app->resuming = true;
+        session_queue(app->session, true);
         return true;
     case ACT_OPEN:
-        if (any) {
-            app->log_job = at;
+        if (job) {
+            app->log_job = job->id;
             app_open_overlay(app, OVERLAY_LOG);
         }
         return true;

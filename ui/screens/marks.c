@@ -90,43 +90,46 @@ static void copy_path(struct app *app)
     size_t count;
     AUTO_FREE int *models = mem_alloc((app->library->model_count + 1) * sizeof *models);
     count = app->tab == TAB_FAMILIES ? families_chosen(app, models) : models_selected(app, models);
-    if (!count)
-        return;
-    free(app->copied);
-    app->copied = mem_strdup(app->library->models[models[0]].path);
-    app_say(app, false, "copied: %s", app->copied);
+    if (count)
+        app_copy(app, app->library->models[models[0]].path);
+}
+
+/* Whether there is a model for an action. */
+static bool any_chosen(const struct app *app)
+{
+    size_t count;
+    free(marks_chosen(app, &count));
+    return count > 0;
 }
 
 bool marks_action(struct app *app, enum action action)
 {
-    size_t count;
-    free(marks_chosen(app, &count));
     switch (action) {
     case ACT_UNMARK:
         marks_clear(&app->marked);
         return true;
     case ACT_DELTA:
-        if (count)
+        if (any_chosen(app))
             delta_chosen(app);
         return true;
     case ACT_COMPRESS:
-        if (count)
+        if (any_chosen(app))
             plan_ask(app, false);
         return true;
     case ACT_DECOMPRESS:
-        if (count)
+        if (any_chosen(app))
             bring_back(app);
         return true;
     case ACT_VERIFY:
-        if (count)
+        if (any_chosen(app))
             verify_chosen(app);
         return true;
     case ACT_DELETE:
-        if (count)
+        if (any_chosen(app))
             delete_ask(app);
         return true;
     case ACT_COPY:
-        if (count)
+        if (any_chosen(app))
             copy_path(app);
         return true;
     case ACT_DETAILS:

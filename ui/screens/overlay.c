@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { TYPED_MOST = 1000 /* bytes */ };
+
 /* The one table of actions: it drives the keys, the footer and help. */
 const struct binding bindings[] = {
     {ACT_COMPRESS,
@@ -301,7 +303,7 @@ static void draw_titled(struct app *app, const struct buf *text, const char *key
 static void draw_plan(struct app *app)
 {
     AUTO_BUF struct buf text = {0};
-    if (app->plan_waiting) {
+    if (app->plan_asked) {
         buf_str(&text, "working out what this would give …\n");
         draw_box(app, "Plan", &text, "Esc cancel");
         return;
@@ -324,7 +326,7 @@ static bool deletes_any(const struct delete_plan *plan)
 static void draw_deletion(struct app *app)
 {
     AUTO_BUF struct buf text = {0};
-    if (app->plan_waiting) {
+    if (app->plan_asked) {
         buf_str(&text, "looking at what depends on it …\n");
         draw_box(app, "Delete", &text, "Esc cancel");
         return;
@@ -338,32 +340,39 @@ static void draw_deletion(struct app *app)
 static void draw_log(struct app *app)
 {
     AUTO_BUF struct buf text = {0};
-    if (app->log_job >= session_job_count(app->session))
+    int at = session_find(app->session, app->log_job);
+    if (at < 0)
         return;
-    const struct session_job *job = session_job(app->session, app->log_job);
+    const struct session_job *job = session_job(app->session, (size_t)at);
     buf_add(&text, job->log.data, job->log.len);
     if (!job->log.len)
         buf_str(&text, job->progress ? "it is still at work\n" : "nothing to tell\n");
     draw_box(app, job->title, &text, "Esc back");
 }
 
-/* A prompt in the last line. */
+/* A prompt in the last line. Of a long text the end is in sight. */
 static void draw_prompt(struct app *app, const char *label, const struct buf *typed)
 {
-    int last = app->canvas.rows - 1;
+    int last = app->canvas.rows - 1, room = app->canvas.columns - text_width(label) - 5;
     AUTO_FREE char *safe = text_safe(typed->len ? typed->data : "");
+    const char *end = safe;
+    uint32_t point;
+    while (text_width(end) > MAX(room, 8))
+        end += text_decode(end, strlen(end), &point);
     canvas_fill(&app->canvas, last, 0, app->canvas.columns, ROLE_TEXT);
-    canvas_printf(&app->canvas, last, 0, app->canvas.columns, ROLE_KEY, " %s: %s_", label, safe);
+    canvas_printf(&app->canvas, last, 0, app->canvas.columns, ROLE_KEY, " %s: %s%s_", label,
+                  end > safe ? "<" : "", end);
 }
 
 static void draw_pick(struct app *app)
 {
+    const struct delta_picks *picks = &app->picks;
     AUTO_BUF struct buf text = {0};
-    for (int i = 0; i < app->pick.count; i++) {
-        AUTO_FREE char *name = text_safe(app->delta.library->models[app->picks[i]].name);
-        buf_printf(&text, "%c %s\n", i == app->pick.cursor ? '>' : ' ', name);
+    for (int i = 0; i < picks->list.count; i++) {
+        AUTO_FREE char *name = text_safe(picks->library->models[picks->others[i]].name);
+        buf_printf(&text, "%c %s\n", i == picks->list.cursor ? '>' : ' ', name);
     }
-    list_go(&app->text, MAX(app->pick.cursor - 4, 0));
+    list_go(&app->text, MAX(picks->list.cursor - 4, 0));
     draw_box(app, "Compare with", &text, "j k   Enter compare   Esc back");
 }
 
@@ -380,7 +389,7 @@ static void draw_overview(struct app *app)
 static void draw_tensor(struct app *app)
 {
     AUTO_BUF struct buf text = {0};
-    if (app->page.looking) {
+    if (app->page.looked) {
         buf_str(&text, "reading it …\n");
         draw_box(app, "Tensor", &text, "Esc back");
     } else {
@@ -449,25 +458,31 @@ static void drop_plan(struct app *app)
     app->plan_library = NULL;
 }
 
+/* What was planned, and what is still asked for, is not wanted any more. */
+static void forget_plan(struct app *app)
+{
+    session_cancel(app->session, app->plan_asked);
+    app->plan_asked = 0;
+    drop_plan(app);
+}
+
 static void close_plan(struct app *app)
 {
-    app->plan_waiting = false;
-    drop_plan(app);
+    forget_plan(app);
     app->overlay = OVERLAY_NONE;
 }
 
 void plan_take(struct app *app, struct event *event)
 {
-    enum overlay wanted = event->kind == EVENT_PLAN ? OVERLAY_PLAN : OVERLAY_DELETE;
-    if (app->overlay != wanted || !app->plan_waiting)
+    if (event->job != app->plan_asked)
         return;
+    app->plan_asked = 0;
     if (event->err.code) {
         close_plan(app);
         app_say(app, true, "%s", event->err.text);
         return;
     }
     drop_plan(app);
-    app->plan_waiting = false;
     app->plan = TAKE_PTR(event->plan);
     app->deletion = TAKE_PTR(event->deletion);
     app->plan_library = TAKE_PTR(event->library);
@@ -481,15 +496,14 @@ void plan_ask(struct app *app, bool include_base)
         library_unref(app->asked_library);
         app->asked_library = library_ref(app->library);
     }
-    drop_plan(app);
+    forget_plan(app);
     app->plan_include_base = include_base;
-    app->plan_waiting = true;
     app->plan_files = false;
     const struct plan_request request = {.models = app->plan_models,
                                          .count = app->plan_model_count,
                                          .base = NO_MODEL,
                                          .include_base = include_base};
-    session_plan(app->session, app->asked_library, &request);
+    app->plan_asked = session_plan(app->session, app->asked_library, &request);
     app_open_overlay(app, OVERLAY_PLAN);
 }
 
@@ -497,9 +511,8 @@ void delete_ask(struct app *app)
 {
     size_t count;
     AUTO_FREE int *models = marks_chosen(app, &count);
-    drop_plan(app);
-    app->plan_waiting = true;
-    session_plan_delete(app->session, app->library, models, count);
+    forget_plan(app);
+    app->plan_asked = session_plan_delete(app->session, app->library, models, count);
     app_open_overlay(app, OVERLAY_DELETE);
 }
 
@@ -591,7 +604,7 @@ static bool type(struct buf *line, int key)
             line->data[line->len] = '\0';
     } else if (key == KEY_CTRL('u')) {
         buf_release(line);
-    } else if (key >= 0x20 && key != 0x7f && key < 0x110000 && line->len < 200) {
+    } else if (key >= 0x20 && key != 0x7f && key < 0x110000 && line->len < TYPED_MOST) {
         text_put_point(line, (uint32_t)key);
     } else {
         return false;
@@ -623,10 +636,11 @@ static void export_key(struct app *app, int key)
 static void pick_key(struct app *app, int key)
 {
     int action = keymap_find(bindings, binding_count, IN_PICK, key);
+    struct list *list = &app->picks.list;
     if (action == ACT_DOWN || action == ACT_UP)
-        list_move(&app->pick, action == ACT_DOWN ? 1 : -1);
+        list_move(list, action == ACT_DOWN ? 1 : -1);
     else if (action == ACT_TOP || action == ACT_BOTTOM)
-        list_go(&app->pick, action == ACT_TOP ? 0 : app->pick.count - 1);
+        list_go(list, action == ACT_TOP ? 0 : list->count - 1);
     else if (action == ACT_BACK || action == ACT_OPEN)
         app->overlay = OVERLAY_NONE;
     if (action == ACT_OPEN)

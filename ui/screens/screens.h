@@ -137,7 +137,7 @@ struct duplicates_line {
 };
 
 struct duplicates_view {
-    bool waiting;
+    uint64_t asked;           /* the question that is open, 0 */
     struct duplicates *found; /* NULL: not looked for yet */
     struct library *library;  /* that it is of */
     struct list list;
@@ -156,15 +156,24 @@ struct delta_cell {
 
 enum delta_measure { MEASURE_CHANGED, MEASURE_BITS, MEASURE_CHANGE, MEASURE_STORED, MEASURES };
 
+/* Models to choose another base from. */
+struct delta_picks {
+    struct library *library;
+    int model, *others;
+    struct list list;
+};
+
 struct delta_view {
-    bool waiting;
+    uint64_t asked;              /* the question that is open, 0 */
+    uint64_t answered;           /* that the report answers */
     struct delta_report *report; /* NULL: nothing was compared yet */
     struct library *library;
     int model, base;
-    int asked[2];         /* model and base that are waited for */
-    const char **modules; /* the rows */
-    int *layers;          /* the columns */
-    struct delta_cell *cells;
+    const char **modules;     /* the rows */
+    int *layers;              /* the columns */
+    struct delta_cell *cells; /* those that hold tensors; the first one is none */
+    uint32_t *map;            /* rows by columns: which cell */
+    size_t cell_count, cell_cap;
     int rows, columns;
     int row, column, top, left; /* where the cursor stands, and what is in sight */
     enum delta_measure measure;
@@ -189,9 +198,9 @@ struct details_line {
 };
 
 struct details_view {
-    bool open, waiting, looking;
-    char *asked; /* the name of the tensor that is looked at */
-    struct details *found; /* NULL: not there yet */
+    bool open;
+    uint64_t asked, looked; /* the questions that are open: for the model, for a tensor; 0 */
+    struct details *found;  /* NULL: not there yet */
     struct library *library;
     int model;
     enum details_page page;
@@ -209,7 +218,7 @@ struct app {
     struct canvas canvas;
     enum tab tab;
     enum overlay overlay;
-    bool details, quit, scanning;
+    bool details, quit, scanning, resuming;
     bool moved; /* a key was pressed: the cursor follows its model from then on */
     /* Models */
     struct list models;
@@ -233,20 +242,20 @@ struct app {
     /* Jobs */
     struct buf job_search;
     struct list jobs;
-    size_t log_job;
+    uint64_t job, log_job;        /* under the cursor; whose log is open */
     struct path_list interrupted; /* titles of jobs that earlier runs left undone */
     /* Overlays */
     struct list text; /* scrolls help, log and plan */
     struct buf box;   /* the text of a tensor */
     struct buf typed; /* the name of a file */
-    int *picks;       /* models to choose from */
-    struct list pick;
+    struct delta_picks picks;
     struct plan *plan;
     struct delete_plan *deletion;
     struct library *plan_library, *asked_library;
     int *plan_models;
     size_t plan_model_count;
-    bool plan_include_base, plan_files, plan_waiting;
+    uint64_t plan_asked; /* the question that is open, 0 */
+    bool plan_include_base, plan_files;
     char *copied;  /* a path for the clipboard; the loop takes it */
     char *message; /* one line for the user, escaped; until the next key */
     bool message_bad;
@@ -261,6 +270,7 @@ void app_key(struct app *app, int key);
 void app_mouse(struct app *app, int row, int column, int wheel);
 /* Takes an event in (and frees it). */
 void app_event(struct app *app, struct event *event);
+/* Before its session is freed: what it waits for is cancelled. */
 void app_release(struct app *app);
 
 /* For the screens. */
@@ -277,6 +287,8 @@ void app_highlight(struct app *app, int line, int column, int width);
 unsigned app_place(const struct app *app);
 /* Whether an answer is waited for. */
 bool app_waits(const struct app *app);
+/* For the clipboard, if it can be pasted without harm. */
+void app_copy(struct app *app, const char *text);
 void app_open_overlay(struct app *app, enum overlay overlay);
 
 /* Remembers the model under the cursor, which it stays on when rows change. */
@@ -328,6 +340,7 @@ void delta_forget(struct app *app);
 void delta_click(struct app *app, int row, int column);
 /* Compares with the base that was picked. */
 void delta_pick(struct app *app);
+void delta_forget_picks(struct app *app);
 
 bool marks_has(const struct marks *marks, const char *text);
 void marks_set(struct marks *marks, const char *text, bool on);
@@ -359,6 +372,10 @@ void export_take(struct app *app, const struct event *event);
 
 const char *jobs_state_name(enum job_state state);
 void jobs_draw(struct app *app, int top, int height);
+/* Remembers the job under the cursor; keeps the cursor on it when others come and go. */
+void jobs_note(struct app *app);
+void jobs_follow(struct app *app);
+void jobs_take_queue(struct app *app, struct event *event);
 bool jobs_action(struct app *app, enum action action);
 
 void overlay_draw(struct app *app);
