@@ -30,6 +30,11 @@ has '"kind":"file"'
 has '"copies":3,"wasted":'
 has '"kind":"formats"'
 
+# What only the store has is nothing to delete.
+tare compress both --yes >"$dir/out"
+tare duplicates --files >"$dir/out"
+! grep 'two formats' "$dir/out" >/dev/null || fail "a stored file is no second format"
+
 # Clones share their blocks: they waste nothing.
 if truncate -s 400M "$dir/img" && mkfs.xfs -q "$dir/img" >/dev/null 2>&1 && mkdir "$dir/x" &&
 	mount -o loop "$dir/img" "$dir/x" 2>/dev/null; then
