@@ -364,6 +364,9 @@ static int64_t pragma(struct catalog *catalog, const char *sql)
 /* *ret_old: it was of a version before there were checksums. */
 static int migrate(struct catalog *catalog, bool *ret_old, struct err *err)
 {
+    *ret_old = false;
+    if (pragma(catalog, "PRAGMA user_version") == SCHEMA_VERSION)
+        return 0; /* nobody is waited for */
     int r = execute(catalog, "BEGIN IMMEDIATE", err);
     if (r < 0)
         return r;

@@ -47,6 +47,11 @@ static const char *const schema_steps[] = {
     "CREATE TABLE keys(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;",
     /* What comparing the contents of two tensors found. */
     "CREATE TABLE comparisons(key BLOB PRIMARY KEY, data BLOB) WITHOUT ROWID;",
+    /* Claims of GGUF files come before those of configurations; they are looked for now. */
+    "UPDATE claims SET kind = kind + 1 WHERE kind >= 4;"
+    "UPDATE file_claims SET kind = kind + 1 WHERE kind >= 4;"
+    "DELETE FROM file_claims WHERE path IN (SELECT path FROM files WHERE format = 0);"
+    "UPDATE models SET stamp = zeroblob(16);",
 };
 
 #endif

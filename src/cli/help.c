@@ -28,9 +28,8 @@ static const struct {
      "  adapter     needs the model above it to run\n"
      "  quantized   the same in fewer bits\n"
      "  duplicate   every tensor of it is in the model above\n\n"
-     "evidence: metadata, card, adapter, mergekit, config say it; path: its place in a run; "
-     "content:\n"
-     "equal tensors; bits: the weights themselves.\n"
+     "evidence: metadata, card, adapter, mergekit, gguf, config say it;\n"
+     "path: its place in a run; content: equal tensors; bits: the weights themselves.\n"
      "A parent that is only named is shown as not here: download it, scan, and tare optimize.\n"},
     {"deltas",
      "DELTAS\n\n"

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/scan.h"
+#include "formats/gguf.h"
 #include "formats/safetensors.h"
 #include "model/names.h"
 
@@ -87,6 +88,7 @@ int format_parse(const char *name, const struct reader *reader, struct layout *l
         ((!name || !name_is_weight(name)) && looks_like_safetensors((unsigned char *)head, n)))
         return safetensors_parse(reader, layout, err);
     opaque_layout(reader, layout);
+    gguf_pairs(reader, layout);
     return 0;
 }
 

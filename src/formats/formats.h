@@ -10,8 +10,9 @@
 
 /*
  * Reads what the file holds, by its name (NULL: by its first bytes alone). Formats without a
- * parser are one tensor of bytes. What only looks like a weight file (LFS pointer, HTML page,
- * empty file) is ERR_FORMAT with a text that says what it is. The caller releases layout.
+ * parser are one tensor of bytes; of GGUF the texts in front are read. What only looks like a
+ * weight file (LFS pointer, HTML page, empty file) is ERR_FORMAT with a text that says what it is.
+ * The caller releases layout.
  */
 int format_parse(const char *name, const struct reader *reader, struct layout *layout,
                  struct err *err);

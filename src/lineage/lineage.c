@@ -3,11 +3,12 @@
  * Claims of ancestry. Where each is written down: model cards (hub-docs, model-cards.md), PEFT's
  * adapter_config.json, transformers' config.json and trainer_state.json, mergekit's recipes, and
  * the safetensors metadata of kohya's trainers, of the Stable Diffusion checkpoint mergers and of
- * the Model Metadata Standard (modelspec.*).
+ * the Model Metadata Standard (modelspec.*), and the general.* keys of GGUF.
  */
 #include "lineage/lineage.h"
 
 #include "base/json.h"
+#include "base/text.h"
 #include "base/yaml.h"
 
 #include <ctype.h>
@@ -18,8 +19,8 @@ enum { TARGETS_MOST = 64, DIGEST = 64 };
 
 const char *claim_kind_name(enum claim_kind kind)
 {
-    static const char *const names[] = {"metadata", "card",   "adapter",
-                                        "mergekit", "config", "trainer"};
+    static const char *const names[] = {"metadata", "card",   "adapter", "mergekit",
+                                        "gguf",     "config", "trainer"};
     return names[kind];
 }
 
@@ -263,6 +264,23 @@ static void read_names(const char *value, claim_fn *found, void *context)
         claim(found, context, CLAIM_METADATA, name, "merge");
 }
 
+/*
+ * What a GGUF file was made from: the repository of the model that was converted is the parent,
+ * and its card's base_model the one before; addresses, of which only those of a hub count.
+ */
+static void read_general(const char *key, const char *text, claim_fn *found, void *context)
+{
+    static const char *const parents[] = {"source.repo_url", "source.huggingface.repository",
+                                          "repo_url"};
+    static const char base[] = "base_model.", end[] = ".repo_url";
+    size_t digits =
+        strncmp(key, base, sizeof base - 1) == 0 ? strspn(key + sizeof base - 1, "0123456789") : 0;
+    bool is_base = digits && strcmp(key + sizeof base - 1 + digits, end) == 0;
+    AUTO_FREE char *target = clean_target(text);
+    if (is_base || text_is_among(key, parents, COUNT_OF(parents)))
+        claim_named(found, context, CLAIM_GGUF, target, "quantized");
+}
+
 void lineage_metadata(const char *key, size_t key_len, const char *value, size_t n, claim_fn *found,
                       void *context)
 {
@@ -275,6 +293,8 @@ void lineage_metadata(const char *key, size_t key_len, const char *value, size_t
         claim_digest(found, context, text, "");
     else if (strcmp(name, "ss_sd_model_name") == 0)
         claim_named(found, context, CLAIM_METADATA, text, "");
+    else if (strncmp(name, "general.", 8) == 0)
+        read_general(name + 8, text, found, context);
 }
 
 /* ---- companions ---- */
@@ -288,6 +308,7 @@ static const struct {
     {"mergekit_config.yml", read_recipe, NULL},
     {"mergekit_moe_config.yml", read_recipe, NULL},
     {"config.json", NULL, read_config},
+    {"model_index.json", NULL, read_config},
     {"adapter_config.json", NULL, read_adapter},
     {"trainer_state.json", NULL, read_trainer},
 };

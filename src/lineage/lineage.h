@@ -18,12 +18,13 @@ enum claim_kind {
     CLAIM_CARD,
     CLAIM_ADAPTER,
     CLAIM_MERGEKIT,
+    CLAIM_GGUF, /* copied from a card when the file was converted */
     CLAIM_CONFIG,
     CLAIM_TRAINER, /* no parent: where in its run a checkpoint stands */
     CLAIM_KINDS
 };
 
-/* "metadata", "card", …: as in --json. */
+/* "metadata", "card", …: as in --json. The numbers are in catalogs, too. */
 const char *claim_kind_name(enum claim_kind kind);
 
 enum { LINEAGE_FILE_LIMIT = 4 * 1024 * 1024 };

@@ -36,6 +36,7 @@ bool name_is_companion(const char *name)
 {
     static const char *const names[] = {"README.md",
                                         "config.json",
+                                        "model_index.json",
                                         "adapter_config.json",
                                         "mergekit_config.yml",
                                         "mergekit_moe_config.yml",

@@ -227,7 +227,9 @@ static int by_wasted(const void *a, const void *b)
     const struct duplicate_group *x = a, *y = b;
     if (x->wasted != y->wasted)
         return x->wasted > y->wasted ? -1 : 1;
-    return x->places[0].file < y->places[0].file ? -1 : x->places[0].file > y->places[0].file;
+    const struct duplicate_place *p = &x->places[0], *q = &y->places[0];
+    return p->file != q->file ? (p->file < q->file ? -1 : 1)
+                              : text_natural_compare(p->tensor, q->tensor);
 }
 
 int ops_duplicates(struct ops *ops, const struct library *library, struct progress *progress,

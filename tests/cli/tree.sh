@@ -61,3 +61,21 @@ tare list --json >"$dir/out"
 base=$(sed -n 's/.*"id":"\([0-9a-f]*\)","name":"demo\/quill-1m",.*/\1/p' "$dir/out")
 code=$(tr '{' '\n' <"$dir/out" | sed -n '/"name":"demo\/quill-1m-code"/,/"base"/s/.*"base":"\([0-9a-f]*\)".*/\1/p' | head -1)
 [ -n "$base" ] && [ "$base" = "$code" ] || fail "base $code, not $base"
+
+# A GGUF file says what it was converted from: it hangs there, and its claim is shown.
+mkdir "$dir/g"
+cp -r "$TARE_DATA/samples/demo/quill-1m" "$dir/g/quill-1m"
+mkdir "$dir/g/quill-1m-gguf"
+text() { printf "\\$(printf %o "${#1}")\0\0\0\0\0\0\0%s" "$1"; }
+{
+	printf 'GGUF\003\0\0\0\0\0\0\0\0\0\0\0\001\0\0\0\0\0\0\0'
+	text general.base_model.0.repo_url
+	printf '\010\0\0\0'
+	text https://huggingface.co/acme/quill-1m
+	head -c 5000 /dev/zero
+} >"$dir/g/quill-1m-gguf/quill.q8_0.gguf"
+"$TARE" scan "$dir/g" --catalog "$dir/g.db" --quiet
+LC_ALL=C "$TARE" tree --catalog "$dir/g.db" >"$dir/out"
+has '`- quill-1m-gguf'
+has 'quantized'
+has 'gguf'

@@ -8,6 +8,7 @@
 #include "bits/simd.h"
 #include "codec/codec.h"
 #include "formats/formats.h"
+#include "formats/gguf.h"
 #include "formats/safetensors.h"
 #include "lineage/lineage.h"
 #include "model/names.h"
@@ -55,6 +56,31 @@ static void seed_safetensors(int i, struct buf *out)
     buf_add(out, "\1\2\3\4", 4);
 }
 
+static void run_gguf(const uint8_t *data, size_t n)
+{
+    struct layout layout = {0};
+    struct reader reader = reader_memory(data, n);
+    gguf_pairs(&reader, &layout);
+    for (size_t i = 0; i < layout.pair_count; i++)
+        if (layout.pairs[i].value_len > MIN(n, (size_t)GGUF_TEXT_MOST))
+            abort();
+    layout_release(&layout);
+}
+
+static void seed_gguf(int i, struct buf *out)
+{
+    static const char number[] = "\1\0\0\0\0\0\0\0k\4\0\0\0\7\0\0\0";
+    static const char text[] = "\1\0\0\0\0\0\0\0t\10\0\0\0\3\0\0\0\0\0\0\0abc";
+    static const char words[] = "\1\0\0\0\0\0\0\0w\11\0\0\0\10\0\0\0\1\0\0\0\0\0\0\0"
+                                "\2\0\0\0\0\0\0\0ab";
+    buf_add(out, "GGUF\3\0\0\0\0\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0", 24);
+    if (i != 1)
+        buf_add(out, number, sizeof number - 1);
+    if (i != 2)
+        buf_add(out, words, sizeof words - 1);
+    buf_add(out, text, sizeof text - 1);
+}
+
 static void ignore_claim(void *context, enum claim_kind kind, const char *target,
                          const char *detail)
 {
@@ -71,6 +97,7 @@ static void run_lineage(const uint8_t *data, size_t n)
     for (size_t i = 0; i < COUNT_OF(names); i++)
         (void)lineage_read(names[i], (const char *)data, n, ignore_claim, NULL, NULL);
     lineage_metadata("sd_merge_models", 15, (const char *)data, n, ignore_claim, NULL);
+    lineage_metadata("general.repo_url", 16, (const char *)data, n, ignore_claim, NULL);
 }
 
 static void seed_lineage(int i, struct buf *out)
@@ -462,6 +489,7 @@ static void seed_encode(int i, struct buf *out)
 
 const struct fuzz_target fuzz_targets[] = {
     {"safetensors", run_safetensors, seed_safetensors},
+    {"gguf", run_gguf, seed_gguf},
     {"lineage", run_lineage, seed_lineage},
     {"index", run_index, seed_index},
     {"names", run_names, seed_names},

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/reader.h"
 #include "formats/formats.h"
+#include "formats/gguf.h"
 #include "formats/safetensors.h"
 #include "model/names.h"
 
@@ -235,6 +236,104 @@ static void name_shard__patterns__are_told_apart(void **state)
     assert_int_equal(name_checkpoint("checkpoint-1a"), -1);
 }
 
+/* ---- GGUF ---- */
+
+static void put_u64(struct buf *out, uint64_t n)
+{
+    for (int i = 0; i < 64; i += 8)
+        buf_char(out, (char)(n >> i & 0xff));
+}
+
+static void put_u32(struct buf *out, uint32_t n)
+{
+    for (int i = 0; i < 32; i += 8)
+        buf_char(out, (char)(n >> i & 0xff));
+}
+
+static void put_text(struct buf *out, const char *text)
+{
+    put_u64(out, strlen(text));
+    buf_str(out, text);
+}
+
+static void put_key(struct buf *out, const char *key, uint32_t type)
+{
+    put_text(out, key);
+    put_u32(out, type);
+}
+
+/* A header with an array of `words` strings, a number, an array of numbers, and texts. */
+static void put_gguf(struct buf *out, uint32_t version, uint64_t words)
+{
+    buf_str(out, "GGUF");
+    put_u32(out, version);
+    put_u64(out, 0);
+    put_u64(out, 5);
+    put_key(out, "tokenizer.ggml.tokens", 9);
+    put_u32(out, 8);
+    put_u64(out, words);
+    for (uint64_t i = 0; i < words; i++)
+        put_text(out, "a word");
+    put_key(out, "general.file_type", 4);
+    put_u32(out, 7);
+    put_key(out, "tokenizer.ggml.scores", 9);
+    put_u32(out, 6);
+    put_u64(out, 3);
+    buf_add(out, "0123456789ab", 12);
+    put_key(out, "general.repo_url", 8);
+    put_text(out, "https://huggingface.co/acme/base");
+    put_key(out, "general.name", 8);
+    put_text(out, "");
+}
+
+static void gguf_pairs__texts_behind_arrays_and_numbers__are_found(void **state)
+{
+    (void)state;
+    for (uint32_t version = 1; version < 5; version++) {
+        struct layout layout = {0};
+        AUTO_BUF struct buf file = {0};
+        put_gguf(&file, version, 30000); /* more than is read at once */
+        struct reader reader = reader_memory(file.data, file.len);
+        assert_int_equal(format_parse("x.gguf", &reader, &layout, NULL), 0);
+        assert_int_equal(layout.format, FORMAT_OPAQUE);
+        assert_int_equal(layout.count, 1);
+        assert_int_equal(layout.pair_count, version == 2 || version == 3 ? 2 : 0);
+        if (layout.pair_count) {
+            assert_string_equal(layout.pairs[0].key, "general.repo_url");
+            assert_string_equal(layout.pairs[0].value, "https://huggingface.co/acme/base");
+            assert_int_equal(layout.pairs[1].value_len, 0);
+        }
+        layout_release(&layout);
+    }
+}
+
+static void gguf_pairs__cut_short_or_absurd__ends_calmly(void **state)
+{
+    (void)state;
+    AUTO_BUF struct buf whole = {0}, lies = {0};
+    put_gguf(&whole, 3, 2);
+    for (size_t n = 0; n <= whole.len; n++) { /* the whole one has the two texts at its end */
+        struct layout layout = {0};
+        AUTO_FREE char *part = mem_strndup(whole.data, n);
+        struct reader reader = reader_memory(part, n);
+        gguf_pairs(&reader, &layout);
+        assert_true(layout.pair_count == 2 || n < whole.len);
+        layout_release(&layout);
+    }
+    buf_str(&lies, "GGUF");
+    put_u32(&lies, 3);
+    put_u64(&lies, UINT64_MAX);
+    put_u64(&lies, UINT64_MAX);
+    put_key(&lies, "x", 9);
+    put_u32(&lies, 5);
+    put_u64(&lies, UINT64_MAX / 2); /* of four bytes each */
+    struct layout layout = {0};
+    struct reader reader = reader_memory(lies.data, lies.len);
+    gguf_pairs(&reader, &layout);
+    assert_int_equal(layout.pair_count, 0);
+    layout_release(&layout);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +346,8 @@ int main(void)
         cmocka_unit_test(safetensors_parse__header_lengths_that_lie__are_refused),
         cmocka_unit_test(format_parse__files_that_are_something_else__are_named),
         cmocka_unit_test(format_parse__other_weights__are_one_tensor_of_bytes),
+        cmocka_unit_test(gguf_pairs__texts_behind_arrays_and_numbers__are_found),
+        cmocka_unit_test(gguf_pairs__cut_short_or_absurd__ends_calmly),
         cmocka_unit_test(format_shard_index__paths_that_escape__are_refused),
         cmocka_unit_test(name_shard__patterns__are_told_apart),
     };

@@ -247,6 +247,8 @@ static void lineage_read__cards_and_configs__become_claims(void **state)
     assert_claims("README.md", "---\nlibrary_name: peft\nbase_model: a/b\n---\n",
                   "card:a/b:adapter;");
     assert_claims("config.json", "{\"_name_or_path\":null}", "");
+    assert_claims("model_index.json", "{\"_class_name\":\"X\",\"_name_or_path\":\"a/b\"}",
+                  "config:a/b:;");
     assert_claims("config.json", "{broken", "");
     assert_claims("adapter_config.json", "{\"base_model_name_or_path\":\"roberta-base\"}",
                   "adapter:roberta-base:adapter;");
@@ -274,13 +276,19 @@ static void lineage_metadata__merges_and_trainers__become_claims(void **state)
                  {"ss_new_sd_model_hash", empty}, /* of nothing: some trainers write that */
                  {"ss_sd_model_name", "sd15.safetensors"},
                  {"modelspec.merged_from", "one, a/two"},
-                 {"format", "pt"}};
+                 {"format", "pt"},
+                 {"general.repo_url", "https://huggingface.co/a/fine"},
+                 {"general.base_model.0.repo_url", "https://hf.co/a/base"},
+                 {"general.base_model.x.repo_url", "https://hf.co/a/base"},
+                 {"general.source.repo_url", "https://example.org/a/b"},
+                 {"general.name", "a/b"}};
     AUTO_BUF struct buf out = {0};
     for (size_t i = 0; i < COUNT_OF(pairs); i++)
         lineage_metadata(pairs[i].key, strlen(pairs[i].key), pairs[i].value, strlen(pairs[i].value),
                          add_claim, &out);
     AUTO_FREE char *want = mem_printf("metadata:sha256:%s:merge;metadata:sd15.safetensors:;"
-                                      "metadata:one:merge;metadata:a/two:merge;",
+                                      "metadata:one:merge;metadata:a/two:merge;"
+                                      "gguf:a/fine:quantized;gguf:a/base:quantized;",
                                       lower);
     assert_string_equal(out.data, want);
 }

@@ -226,7 +226,7 @@ static void help_text(const struct app *app, struct buf *out)
         buf_str(out, " \n"
                      "RELATION  what it is to the model above it\n"
                      "BITS      how many of the 16 bits of a weight differ from it, on average\n"
-                     "KNOWN BY  card, config, adapter, mergekit, metadata: it is written there;\n"
+                     "KNOWN BY  card, config, adapter, mergekit, gguf, metadata: written there;\n"
                      "          path: its place in a run; content: equal tensors;\n"
                      "          bits: the weights themselves\n"
                      "FREES     what compressing this model alone would give (an estimate)\n"
