@@ -23,8 +23,9 @@ static void describe_row(const struct library *library, const struct tree_row *r
     char frees[16];
     if (row->model == NO_MODEL)
         buf_str(out, "  not here");
+    size_t members = row->below + (row->model != NO_MODEL);
     if (row->depth == 0 && row->below)
-        buf_printf(out, "  %zu members", row->below + (row->model != NO_MODEL));
+        buf_printf(out, "  %zu member%s", members, members == 1 ? "" : "s");
     AUTO_BUF struct buf facts = {0};
     if (row->model != NO_MODEL)
         tree_describe(library, row->model, &facts);
