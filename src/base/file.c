@@ -207,9 +207,9 @@ int file_write_new(const char *path, const void *data, size_t n, struct err *err
     if (r == 0 && fsync(fd) < 0)
         r = err_sys(err, "%s", path);
     AUTO_FREE char *folder = file_dir(path);
-    AUTO_FD int dir = r < 0 ? -1 : file_open_dir(AT_FDCWD, folder, err);
-    if (r == 0)
-        r = dir < 0 ? dir : file_sync_dir(dir, err);
+    AUTO_FD int dir = file_open_dir(AT_FDCWD, folder, NULL);
+    if (r == 0 && dir >= 0) /* of a folder that may not be read, the file alone */
+        r = file_sync_dir(dir, err);
     if (r < 0)
         (void)unlink(path);
     return r;

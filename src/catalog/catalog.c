@@ -633,7 +633,10 @@ int catalog_put_job(struct catalog *catalog, struct catalog_job *job, struct err
         sqlite3_bind_int64(st, 1, job->id);
         sqlite3_bind_int64(st, 2, job->pid);
         sqlite3_bind_int64(st, 3, job->born);
-        return run(catalog, st, err);
+        int owned = run(catalog, st, err);
+        return owned < 0 || sqlite3_changes(catalog->db)
+                   ? owned
+                   : err_set(err, ERR_NOTFOUND, "the job is not waiting any more");
     }
     if (st) {
         bind_text(st, 1, job->what);
@@ -1447,6 +1450,7 @@ static void take_file(struct lib_file *dst, const struct catalog_file *src)
         .parameters = src->parameters,
         .tensors = src->tensors,
         .mtime = src->mtime_ns / 1000000000 - (src->mtime_ns % 1000000000 < 0),
+        .mtime_ns = src->mtime_ns,
         .atime = src->atime,
         .links = src->links,
         .flags = src->flags,

@@ -51,7 +51,13 @@ static const char *const schema_steps[] = {
     "UPDATE claims SET kind = kind + 1 WHERE kind >= 4;"
     "UPDATE file_claims SET kind = kind + 1 WHERE kind >= 4;"
     "DELETE FROM file_claims WHERE path IN (SELECT path FROM files WHERE format = 0);"
-    "UPDATE models SET stamp = zeroblob(16);",
+    "UPDATE models SET stamp = zeroblob(16);"
+    /* The number of a job that is done is not given to another one. */
+    "ALTER TABLE jobs RENAME TO jobs_before;"
+    "CREATE TABLE jobs(id INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT, pid INTEGER, born INTEGER,"
+    " added INTEGER);"
+    "INSERT INTO jobs SELECT * FROM jobs_before;"
+    "DROP TABLE jobs_before;",
 };
 
 #endif

@@ -25,6 +25,7 @@ void library_unref(struct library *library)
     free(library->files);
     free(library->roots);
     map_release(&library->names);
+    map_release(&library->ids);
     arena_release(&library->arena);
     free(library);
 }
@@ -382,6 +383,21 @@ static void sum_frees(struct library *library)
     }
 }
 
+static void put_ids(struct library *library)
+{
+    for (size_t i = 0; i < library->model_count; i++) {
+        const struct hash128 key = hash128_of(library->models[i].id, MODEL_ID - 1);
+        map_put(&library->ids, &key, i);
+    }
+}
+
+int library_find_id(const struct library *library, const char *id)
+{
+    uint64_t at;
+    const struct hash128 key = hash128_of(id, strlen(id));
+    return map_get(&library->ids, &key, &at) ? (int)at : NO_MODEL;
+}
+
 void library_finish(struct library *library)
 {
     for (size_t i = 0; i < library->model_count; i++) {
@@ -403,6 +419,7 @@ void library_finish(struct library *library)
         if (model->state == MODEL_DAMAGED)
             model->frees_known = false; /* what was estimated before */
     }
+    put_ids(library);
     find_places(library);
     find_runs(library);
     find_bases(library);

@@ -39,6 +39,7 @@ struct lib_file {
     uint64_t parameters, tensors;
     uint64_t dtype_bytes[DTYPE_COUNT];
     int64_t mtime, atime; /* Unix seconds; atime 0: not kept */
+    int64_t mtime_ns;     /* the same in nanoseconds */
     uint32_t links;       /* hard links */
     uint32_t users;       /* models that name it */
     unsigned flags;
@@ -126,6 +127,7 @@ struct library {
     size_t root_count;
     uint64_t size, disk, frees, stored; /* every file once; frees: what is known, by families */
     struct map names;                   /* what claims may call the models */
+    struct map ids;                     /* models by what identifies them */
     struct arena arena;
     _Atomic unsigned references;
 };
@@ -143,6 +145,9 @@ void library_finish(struct library *library);
  * slash. Writes at most max indices, returns how many there are.
  */
 size_t library_find(const struct library *library, const char *text, int *indices, size_t max);
+
+/* The model of exactly this id, or NO_MODEL. */
+int library_find_id(const struct library *library, const char *id);
 
 /* Whether a claim that leads nowhere names the model itself, by another name of it. */
 bool library_names_itself(const struct lib_model *model, const struct lib_claim *claim);

@@ -606,8 +606,8 @@ static int check_plan(struct run *run, struct err *err)
         return r;
     bool same = true;
     for (size_t i = 0; i < run->plan->model_count && same; i++)
-        same = library_find(now, run->library->models[run->plan->models[i].model].id, &models[i],
-                            1) == 1;
+        same = (models[i] = library_find_id(
+                    now, run->library->models[run->plan->models[i].model].id)) != NO_MODEL;
     if (same)
         r = ops_delete_plan(run->ops, now, models, run->plan->model_count, run->plan->live, &plan,
                             err);

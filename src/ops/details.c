@@ -39,6 +39,7 @@ static void copy_tensor(struct arena *arena, const struct tensor *t, const struc
 
 struct collecting {
     struct details *details;
+    const struct progress *progress;
     const char *from, *file; /* the name of the file at hand, in the library and as a copy */
 };
 
@@ -50,13 +51,17 @@ static int collect(void *context, const struct view_tensor *t)
     c->from = t->file;
     copy_tensor(&c->details->arena, t->tensor, &t->id, c->file,
                 ARRAY_ADD(c->details->tensors, c->details->count, c->details->cap));
-    return 0;
+    return progress_check(c->progress, NULL);
 }
 
+/* Names that begin alike stand together, whatever bytes they have. */
 static int by_name(const void *a, const void *b)
 {
     const struct detail_tensor *x = a, *y = b;
-    return text_natural_compare(x->name, y->name);
+    int order = text_natural_compare(x->name, y->name);
+    if (!order)
+        order = memcmp(x->name, y->name, MIN(x->name_len, y->name_len));
+    return order ? order : (x->name_len > y->name_len) - (x->name_len < y->name_len);
 }
 
 struct remembering {
@@ -72,11 +77,11 @@ static void remember(void *context, const char *line, size_t n)
         path_list_push(&r->details->history, text.data);
 }
 
-int ops_details(struct ops *ops, const struct library *library, int model, struct details *ret,
-                struct err *err)
+int ops_details(struct ops *ops, const struct library *library, int model,
+                struct progress *progress, struct details *ret, struct err *err)
 {
     const struct lib_model *m = &library->models[model];
-    struct collecting collecting = {.details = ret};
+    struct collecting collecting = {.details = ret, .progress = progress};
     struct remembering remembering = {ret, m->name};
     *ret = (struct details){0};
     int r = view_tensors(ops, library, m, collect, &collecting, err);

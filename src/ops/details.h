@@ -25,8 +25,8 @@ struct details {
 };
 
 /* Reads the catalog and the logs, no weights. */
-int ops_details(struct ops *ops, const struct library *library, int model, struct details *ret,
-                struct err *err);
+int ops_details(struct ops *ops, const struct library *library, int model,
+                struct progress *progress, struct details *ret, struct err *err);
 void details_release(struct details *details);
 
 /* Appends "1024x128", or "scalar". */

@@ -34,7 +34,8 @@ int index_check(const struct lib_file *file, int fd, struct err *err)
     struct stat st;
     if (fstat(fd, &st) < 0)
         return err_sys(err, "%s", file->path);
-    bool same = (uint64_t)st.st_size == file->size && st.st_mtim.tv_sec == file->mtime;
+    bool same =
+        (uint64_t)st.st_size == file->size && file_nanoseconds(&st.st_mtim) == file->mtime_ns;
     return same ? 0 : err_set(err, ERR_CHANGED, "%s: changed since it was indexed", file->path);
 }
 

@@ -308,9 +308,9 @@ static int load_step(struct ops *ops, const struct library *before,
     int r = ops_library(ops, ret, err);
     if (r < 0)
         return r;
-    *ret_base = NO_MODEL;
-    if (library_find(*ret, before->models[step->model].id, ret_model, 1) == 1 &&
-        (!base || library_find(*ret, base, ret_base, 1) == 1))
+    *ret_model = library_find_id(*ret, before->models[step->model].id);
+    *ret_base = base ? library_find_id(*ret, base) : NO_MODEL;
+    if (*ret_model != NO_MODEL && (!base || *ret_base != NO_MODEL))
         return 0;
     library_unref(*ret);
     return err_set(err, ERR_CHANGED, "%s: the collection has changed meanwhile",
@@ -424,7 +424,7 @@ static int next_round(struct ops *ops, const struct library *before, const int *
     if (r < 0)
         return r;
     for (size_t i = 0; i < count; i++)
-        n += library_find(library, before->models[models[i]].id, &now[n], 1) == 1;
+        n += (now[n] = library_find_id(library, before->models[models[i]].id)) != NO_MODEL;
     r = ops_optimize_plan(ops, library, now, n, &plan, err);
     if (r == 0)
         r = take_plan(ops, library, &plan, together, progress, ret, err);

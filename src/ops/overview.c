@@ -2,6 +2,7 @@
 /* The whole collection at a glance. */
 #include "ops/overview.h"
 
+#include "base/file.h"
 #include "base/text.h"
 
 #include <stdio.h>
@@ -49,15 +50,20 @@ static int by_held(const void *a, const void *b)
     return x->held != y->held ? (x->held > y->held ? -1 : 1) : strcmp(x->place, y->place);
 }
 
-/* Of models and of stores. */
+/* Of models, each file once, and of stores. */
 static void add_spaces(const struct library *library, struct overview *overview)
 {
     struct map seen = {0};
     for (size_t i = 0; i < library->model_count; i++)
-        hold(overview, library->models[i].root, library->models[i].disk, &seen);
-    for (size_t i = 0; i < library->file_count; i++)
-        if (library->files[i].store)
-            hold(overview, library->files[i].store, library->files[i].stored, &seen);
+        hold(overview, library->models[i].root, 0, &seen);
+    for (size_t i = 0; i < library->file_count; i++) {
+        const struct lib_file *file = &library->files[i];
+        AUTO_FREE char *folder = file_dir(file->path);
+        if (file->state == FILE_PLAIN || file->state == FILE_KEPT)
+            hold(overview, folder, file->disk, &seen);
+        if (file->store)
+            hold(overview, file->store, file->stored, &seen);
+    }
     map_release(&seen);
     if (overview->space_count)
         qsort(overview->spaces, overview->space_count, sizeof *overview->spaces, by_held);

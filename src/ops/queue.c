@@ -209,12 +209,12 @@ int queue_resume(struct ops *ops, struct queue_job *job, struct progress *progre
                                    .include_base = job->include_base,
                                    .live = job->live,
                                    .keep = job->keep};
-    for (size_t i = 0; i < job->models.count; i++)
-        if (library_find(library, job->models.paths[i], &models[request.count], 1) == 1 &&
-            is_left(job, library, &library->models[models[request.count]]))
-            request.count++;
-    if (*job->base)
-        (void)library_find(library, job->base, &request.base, 1);
+    for (size_t i = 0; i < job->models.count; i++) {
+        int model = library_find_id(library, job->models.paths[i]);
+        if (model != NO_MODEL && is_left(job, library, &library->models[model]))
+            models[request.count++] = model;
+    }
+    request.base = library_find_id(library, job->base);
     if (request.count && job->what == QUEUE_COMPRESS)
         r = resume_compress(ops, job, library, &request, progress, ret, err);
     else if (request.count && job->what == QUEUE_DECOMPRESS)

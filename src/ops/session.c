@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { AT_ONCE = 64 << 20 /* bytes: smaller models are compared in a moment */ };
 
@@ -27,6 +28,7 @@ struct entry {
     struct plan *plan;
     struct delete_plan *deletion;
     struct delta_report *delta;
+    struct delta_map map; /* of delta */
     struct duplicates *duplicates;
     struct details *details;
     struct tensor_look *look;
@@ -104,6 +106,7 @@ void event_free(struct event *event)
     library_unref(event->library);
     plan_free(event->plan);
     delete_plan_free(event->deletion);
+    delta_map_release(&event->map);
     free_delta(event->delta);
     free_duplicates(event->duplicates);
     free_details(event->details);
@@ -129,6 +132,7 @@ static void entry_free(struct entry *entry)
     library_unref(entry->library);
     plan_free(entry->plan);
     delete_plan_free(entry->deletion);
+    delta_map_release(&entry->map);
     free_delta(entry->delta);
     free_duplicates(entry->duplicates);
     free_details(entry->details);
@@ -229,6 +233,7 @@ static void send_sampled(struct entry *entry, struct ops *ops, struct progress *
     message->event->kind = EVENT_DELTA;
     message->event->job = entry->shown.id;
     message->event->delta = delta;
+    delta_map_make(delta, &message->event->map);
     message->event->library = library_ref(entry->library);
     message->event->model = entry->models[0];
     message->event->base = entry->models[1];
@@ -262,8 +267,11 @@ static int work_one(struct entry *entry, struct ops *ops, struct progress *progr
     case JOB_DELTA:
         send_sampled(entry, ops, progress);
         entry->delta = mem_zalloc(sizeof *entry->delta);
-        return ops_delta(ops, entry->library, entry->models[0], entry->models[1], progress,
-                         entry->delta, &entry->err);
+        r = ops_delta(ops, entry->library, entry->models[0], entry->models[1], progress,
+                      entry->delta, &entry->err);
+        if (r == 0)
+            delta_map_make(entry->delta, &entry->map);
+        return r;
     case JOB_DUPLICATES:
         entry->duplicates = mem_zalloc(sizeof *entry->duplicates);
         return ops_duplicates(ops, entry->library, progress, entry->duplicates, &entry->err);
@@ -273,7 +281,8 @@ static int work_one(struct entry *entry, struct ops *ops, struct progress *progr
         return r;
     case JOB_DETAILS:
         entry->details = mem_zalloc(sizeof *entry->details);
-        return ops_details(ops, entry->library, entry->models[0], entry->details, &entry->err);
+        return ops_details(ops, entry->library, entry->models[0], progress, entry->details,
+                           &entry->err);
     case JOB_TENSOR:
         entry->look = mem_zalloc(sizeof *entry->look);
         return ops_tensor(ops, entry->library, entry->models[0], entry->name, entry->name_len,
@@ -316,7 +325,8 @@ static void *work(void *context, struct progress *progress)
         int r = work_one(entry, ops, progress);
         if (entry->shown.kind == JOB_RESUME)
             send_library(entry, ops);
-        if (!queue_keeps(r) || atomic_load(&entry->given_up))
+        bool over = !queue_keeps(r) && entry->shown.kind != JOB_RESUME; /* that one has done it */
+        if (over || atomic_load(&entry->given_up))
             queue_drop(ops, entry->queued.id);
         if (r == 0)
             entry->err.code = 0;
@@ -579,7 +589,7 @@ static bool is_left(const struct session *session, const struct queue_job *job)
             return false;
         failed = true;
     }
-    return failed || !job->running;
+    return !job->running || (failed && job->pid == (int)getpid());
 }
 
 /* What is left of the queue that was read: its titles, or it is put in line. */
@@ -715,6 +725,8 @@ static struct event *end_job(struct session *session, struct entry *entry)
         event->kind = answer;
         event->duplicates = TAKE_PTR(entry->duplicates);
         event->delta = TAKE_PTR(entry->delta);
+        event->map = entry->map;
+        entry->map = (struct delta_map){0};
         event->details = TAKE_PTR(entry->details);
         event->look = TAKE_PTR(entry->look);
         event->model = entry->count ? entry->models[0] : NO_MODEL;

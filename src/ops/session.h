@@ -8,7 +8,7 @@
 #define TARE_OPS_SESSION_H
 
 #include "ops/delete.h"
-#include "ops/delta.h"
+#include "ops/delta_map.h"
 #include "ops/details.h"
 #include "ops/duplicates.h"
 #include "ops/overview.h"
@@ -38,6 +38,7 @@ struct event {
     struct delete_plan *deletion;
     struct duplicates *duplicates; /* allocated */
     struct delta_report *delta;    /* allocated; of the models */
+    struct delta_map map;          /* of delta */
     struct details *details;       /* the same */
     struct tensor_look *look;      /* the same */
     struct overview *overview;     /* allocated; of a LIBRARY */

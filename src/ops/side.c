@@ -23,9 +23,10 @@ static int open_file(struct ops *ops, const struct lib_file *file, struct side_f
     bool here = file->state == FILE_PLAIN || file->state == FILE_KEPT;
     *ret = (struct side_file){.file = file, .fd = -1};
     int r = catalog_tensors(ops->catalog, file->row, &ret->tensors, err);
-    if (r == 0 && here)
-        r = MIN(ret->fd = index_open(file, err), 0);
-    else if (r == 0 && file->store)
+    if (r == 0 && here) {
+        ret->fd = index_open(file, err);
+        r = MIN(ret->fd, 0);
+    } else if (r == 0 && file->store)
         r = store_open(file->store, STORE_READ, NULL, &ret->store, NULL, err);
     else if (r == 0)
         r = err_set(err, ERR_NOTFOUND, "%s: it is neither on disk nor in a store", file->path);

@@ -506,19 +506,154 @@ static void jobs__a_question_is_answered__the_cursor_stays_on_its_job(void **sta
     stage_close(&e);
 }
 
+static void jobs__the_one_under_the_cursor_ends__the_next_one_is_kept(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    session_delta(e.app.session, e.app.library, 1, 0);
+    session_details(e.app.session, e.app.library, 1);
+    session_verify(e.app.session, e.app.library, (const int[]){0}, 1);
+    session_verify(e.app.session, e.app.library, NULL, 0);
+    stage_press(&e, "5");
+    stage_press(&e, "gj");
+    stage_sees(&e, ">  details acm");
+    stage_settle(&e); /* both questions end, in any order */
+    stage_sees(&e, ">  verify acme/base");
+    stage_close(&e);
+}
+
+/* As a process that is no more would have left it. */
+static void leave_job(struct stage *e)
+{
+    struct ops *ops;
+    AUTO_FREE char *what =
+        mem_printf("{\"what\":\"compress\",\"models\":[\"%s\"],\"names\":[\"acme/x\"]}",
+                   e->app.library->models[0].id);
+    struct catalog_job job = {.what = what, .pid = 1, .born = 1, .added = 1};
+    assert_int_equal(ops_open(&e->options, &ops, NULL), 0);
+    assert_int_equal(catalog_put_job(ops->catalog, &job, NULL), 0);
+    ops_close(ops);
+}
+
+static void jobs__left_after_one_was_done_here__can_be_resumed(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    stage_press(&e, "jc");
+    stage_settle(&e);
+    stage_press(&e, "y");
+    stage_settle(&e);
+    leave_job(&e);
+    stage_press(&e, "5R");
+    stage_settle(&e);
+    stage_sees(&e, "compress acme/l31-sql-ft");
+    stage_sees(&e, "resume: compress acme/x");
+    stage_close(&e);
+}
+
+static void details__names_with_zero_bytes__stand_in_groups(void **state)
+{
+    (void)state;
+    static const char header[] =
+        "{\"x\\u0000a.p.1\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,2]},"
+        "\"x\\u0000a.q\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[2,4]},"
+        "\"x\\u0000a.p.2\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[4,6]}}";
+    struct stage e;
+    AUTO_BUF struct buf weights = test_safetensors(header, "abcdef", 6);
+    stage_open(&e, 24, 80);
+    free(test_hub_model(e.hub, "acme--odd", &weights, NULL));
+    stage_scan(&e);
+    stage_press(&e, "\n");
+    stage_settle(&e);
+    stage_sees(&e, "- x\\x00a ");
+    stage_sees(&e, "  - p ");
+    stage_sees(&e, "    1 ");
+    stage_sees(&e, "    q ");
+    stage_close(&e);
+}
+
+/* The answer to a question of the page that is open: an error. */
+static void fail_details(struct stage *e)
+{
+    struct event *event = mem_zalloc(sizeof *event);
+    event->kind = EVENT_DETAILS;
+    event->job = e->app.page.asked;
+    err_set(&event->err, ERR_NOTFOUND, "file 3 is not in the catalog");
+    app_event(&e->app, event);
+    app_draw(&e->app);
+}
+
+static void details__not_read_anew__close_nothing_that_is_whole(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    stage_press(&e, "\n");
+    stage_settle(&e);
+    stage_press(&e, "f\n");
+    details_follow(&e.app);
+    fail_details(&e);
+    stage_sees(&e, "file 3 is not in the catalog");
+    stage_sees(&e, "reading it");
+    stage_settle(&e);
+    stage_press(&e, "\033\033\n/x");
+    stage_sees(&e, "filter: x_");
+    fail_details(&e); /* of one that was never there: back to the models, the prompt is gone */
+    stage_sees(&e, "   NAME");
+    assert_false(stage_shows(&e, "filter: "));
+    stage_close(&e);
+}
+
+static void delta__b_after_a_change__knows_the_collection_as_it_is(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    stage_press(&e, "jd");
+    stage_settle(&e);
+    stage_press(&e, "1gjc");
+    stage_settle(&e);
+    stage_press(&e, "y"); /* the file is somewhere else from now on */
+    stage_settle(&e);
+    stage_press(&e, "4b\n");
+    stage_sees(&e, "reading both models");
+    stage_press(&e, "b");
+    stage_sees(&e, "is not there yet");
+    stage_settle(&e);
+    stage_sees(&e, "is not there yet"); /* no error came in its place */
+    stage_sees(&e, "acme/l31-sql-ft against acme/base");
+    stage_close(&e);
+}
+
+static void delta__only_samples_were_read__says_so(void **state)
+{
+    (void)state;
+    struct stage e;
+    setup(&e, 24, 80, true);
+    stage_press(&e, "jd");
+    stage_settle(&e);
+    e.app.delta.report->sampled = true;
+    e.app.delta.asked = e.app.delta.answered;
+    app_draw(&e.app);
+    stage_sees(&e, "all of it is being read");
+    struct event *event = mem_zalloc(sizeof *event);
+    event->kind = EVENT_DELTA;
+    event->job = e.app.delta.asked;
+    err_set(&event->err, ERR_CANCELLED, "stopped on request");
+    app_event(&e.app, event);
+    app_draw(&e.app);
+    stage_sees(&e, "(of samples)");
+    stage_close(&e);
+}
+
 static void jobs__resumed_twice__are_done_once(void **state)
 {
     (void)state;
     struct stage e;
-    struct ops *ops;
     setup(&e, 24, 80, true);
-    AUTO_FREE char *what =
-        mem_printf("{\"what\":\"compress\",\"models\":[\"%s\"],\"names\":[\"acme/x\"]}",
-                   e.app.library->models[0].id);
-    struct catalog_job job = {.what = what, .pid = 1, .born = 1, .added = 1};
-    assert_int_equal(ops_open(&e.options, &ops, NULL), 0);
-    assert_int_equal(catalog_put_job(ops->catalog, &job, NULL), 0);
-    ops_close(ops);
+    leave_job(&e);
     session_queue(e.app.session, false);
     stage_settle(&e);
     stage_sees(&e, "1 job was interrupted: 5 R goes on with it");
@@ -577,6 +712,26 @@ static void canvas__bytes_that_nobody_escaped__do_not_reach_the_terminal(void **
     AUTO_FREE char *row = canvas_row(&canvas, 0);
     assert_string_equal(row, "a?[2J???? b");
     canvas_release(&canvas);
+}
+
+/* What is gone is not mistaken for a model that bears its id as a name. */
+static void library_find_id__a_name_like_an_id__is_another_model(void **state)
+{
+    (void)state;
+    struct stage e;
+    int model;
+    setup(&e, 24, 80, true);
+    AUTO_FREE char *id = mem_strdup(e.app.library->models[0].id);
+    AUTO_FREE char *repo = mem_printf("x--%s", id);
+    AUTO_BUF struct buf weights = test_model(100, 3, 0);
+    assert_int_equal(library_find_id(e.app.library, id), 0);
+    free(test_hub_model(e.hub, repo, &weights, NULL));
+    test_remove(test_path(e.hub, "models--acme--base"));
+    test_remove(test_path(e.hub, "models--acme--l31-sql-ft"));
+    stage_scan(&e);
+    assert_int_equal(library_find(e.app.library, id, &model, 1), 1); /* as people may write it */
+    assert_int_equal(library_find_id(e.app.library, id), NO_MODEL);
+    stage_close(&e);
 }
 
 static void prompt__a_long_text__shows_its_end(void **state)
@@ -924,9 +1079,16 @@ int main(void)
         cmocka_unit_test(delta__cancelled_as_a_job__is_not_waited_for),
         cmocka_unit_test(delta__thousands_of_modules_and_layers__are_drawn),
         cmocka_unit_test(jobs__a_question_is_answered__the_cursor_stays_on_its_job),
+        cmocka_unit_test(jobs__the_one_under_the_cursor_ends__the_next_one_is_kept),
         cmocka_unit_test(jobs__resumed_twice__are_done_once),
+        cmocka_unit_test(jobs__left_after_one_was_done_here__can_be_resumed),
+        cmocka_unit_test(details__names_with_zero_bytes__stand_in_groups),
+        cmocka_unit_test(details__not_read_anew__close_nothing_that_is_whole),
+        cmocka_unit_test(delta__b_after_a_change__knows_the_collection_as_it_is),
+        cmocka_unit_test(delta__only_samples_were_read__says_so),
         cmocka_unit_test(canvas__bytes_that_nobody_escaped__do_not_reach_the_terminal),
         cmocka_unit_test(prompt__a_long_text__shows_its_end),
+        cmocka_unit_test(library_find_id__a_name_like_an_id__is_another_model),
         cmocka_unit_test(copy__a_name_with_control_characters__is_not_copied),
         cmocka_unit_test(plan__enter_and_escape__cancel),
         cmocka_unit_test(plan__y__compresses_and_x_brings_back),

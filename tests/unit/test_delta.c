@@ -354,7 +354,7 @@ static void ops_tensor__a_tensor_that_stands_twice__names_the_other_place(void *
     struct err err = {0};
     struct ops *ops = scan_pair(dir, 60000, true, &library);
     /* The models stand in the order in which they were found: base, copy, fine. */
-    assert_int_equal(ops_details(ops, library, 0, &details, NULL), 0);
+    assert_int_equal(ops_details(ops, library, 0, NULL, &details, NULL), 0);
     assert_true(details.count == 2 && details.history.count == 0);
     const struct detail_tensor *t = &details.tensors[1];
     assert_int_equal(ops_tensor(ops, library, 0, t->name, t->name_len, NULL, &look, NULL), 0);

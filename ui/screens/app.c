@@ -24,8 +24,10 @@ void app_say(struct app *app, bool bad, const char *format, ...)
 
 void app_copy(struct app *app, const char *text)
 {
-    for (const char *p = text; *p; p++) {
-        if ((unsigned char)*p >= ' ' && *p != 0x7f)
+    uint32_t point;
+    for (size_t i = 0, len; text[i]; i += MAX(len, (size_t)1)) {
+        len = text_decode(text + i, strlen(text + i), &point);
+        if (len && !text_is_dangerous(point))
             continue;
         app_say(app, true, "not copied: there are control characters in %s", text);
         return;
@@ -324,14 +326,14 @@ void app_highlight(struct app *app, int line, int column, int width)
 static bool line_matches(struct app *app, int line)
 {
     const char *text = app->tab == TAB_JOBS ? session_job(app->session, (size_t)line)->title
-                                            : app->delta.modules[line];
+                                            : app->delta.map.modules[line];
     return text_has_words(text, app_filter(app)->data);
 }
 
 static void search(struct app *app, int by)
 {
     bool jobs = app->tab == TAB_JOBS;
-    int count = jobs ? (int)session_job_count(app->session) : app->delta.rows;
+    int count = jobs ? (int)session_job_count(app->session) : app->delta.map.rows;
     int at = jobs ? app->jobs.cursor : app->delta.row;
     for (int i = by ? 1 : 0; i <= count && count && app_filter(app)->len; i++) {
         int line = ((at + i * (by < 0 ? -1 : 1)) % count + count) % count;
@@ -574,6 +576,7 @@ void app_release(struct app *app)
     marks_clear(&app->open_runs);
     marks_clear(&app->closed);
     delta_forget(app);
+    buf_release(&app->delta.search);
     duplicates_forget(app);
     release_overview(app);
     buf_release(&app->job_search);

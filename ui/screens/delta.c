@@ -4,91 +4,10 @@
 
 #include "base/text.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    NAME_WIDTH = 28,
-    SHADES = 5,
-    BELOW = 4 /* lines under the map */,
-    CELL_MOST = 4,
-    AXIS_MOST = 2000, /* rows and columns: the rest stands together in the last one */
-};
-
-/* ---- the map ---- */
-
-static uint32_t *place_of(const struct delta_view *view, int row, int column)
-{
-    return &view->map[(size_t)row * (size_t)view->columns + (size_t)column];
-}
-
-static const struct delta_cell *cell_at(const struct delta_view *view, int row, int column)
-{
-    return &view->cells[*place_of(view, row, column)];
-}
-
-/* Where a key stands on an axis: behind those before it, if it is new. */
-static int take_place(struct map *axis, const void *key, size_t n, int *count)
-{
-    const struct hash128 id = hash128_of(key, n);
-    uint64_t at;
-    if (map_get(axis, &id, &at))
-        return (int)at;
-    at = (uint64_t)MIN(*count, AXIS_MOST - 1);
-    *count = (int)at + 1;
-    map_put(axis, &id, at);
-    return (int)at;
-}
-
-static void add_to_cell(struct delta_view *view, int row, int column, const struct delta_tensor *t)
-{
-    uint32_t *place = place_of(view, row, column);
-    if (!*place) {
-        *place = (uint32_t)view->cell_count;
-        *ARRAY_ADD(view->cells, view->cell_count, view->cell_cap) =
-            (struct delta_cell){.tensor = t};
-    }
-    struct delta_cell *cell = &view->cells[*place];
-    compare_join(&cell->sum, &t->sum);
-    cell->bytes += t->bytes;
-    cell->estimated += t->estimated;
-    cell->tensors++;
-}
-
-/*
- * Rows are all modules together, then each in the order in which they come; columns are layers.
- * A place of the map says which cell it is, so that a map with many holes is small.
- */
-static void take_map(struct delta_view *view, const size_t *order)
-{
-    const struct delta_report *report = view->report;
-    size_t most = MIN(report->count + 1, (size_t)AXIS_MOST);
-    struct map rows = {0}, columns = {0};
-    struct place {
-        int row, column;
-    } *places = mem_alloc((report->count + 1) * sizeof *places);
-    view->modules = mem_alloc(most * sizeof *view->modules);
-    view->layers = mem_alloc(most * sizeof *view->layers);
-    view->modules[view->rows++] = "(all)";
-    for (size_t i = 0; i < report->count; i++) {
-        const struct module *module = &report->tensors[order[i]].module;
-        int row = take_place(&rows, module->name, strlen(module->name), &view->rows);
-        int column = take_place(&columns, &module->layer, sizeof module->layer, &view->columns);
-        view->modules[row] = row == AXIS_MOST - 1 ? "(others)" : module->name;
-        view->layers[column] = module->layer;
-        places[i] = (struct place){row, column};
-    }
-    view->map = mem_zalloc((size_t)view->rows * (size_t)view->columns * sizeof *view->map);
-    *ARRAY_ADD(view->cells, view->cell_count, view->cell_cap) = (struct delta_cell){0};
-    for (size_t i = 0; i < report->count; i++) {
-        add_to_cell(view, 0, places[i].column, &report->tensors[order[i]]);
-        add_to_cell(view, places[i].row, places[i].column, &report->tensors[order[i]]);
-    }
-    free(places);
-    map_release(&rows);
-    map_release(&columns);
-}
+enum { NAME_WIDTH = 28, SHADES = 5, BELOW = 4 /* lines under the map */, CELL_MOST = 4 };
 
 void delta_forget(struct app *app)
 {
@@ -96,13 +15,10 @@ void delta_forget(struct app *app)
     if (view->report)
         delta_report_release(view->report);
     free(view->report);
-    free(view->modules);
-    free(view->layers);
-    free(view->cells);
-    free(view->map);
+    delta_map_release(&view->map);
     library_unref(view->library);
-    buf_release(&view->search);
-    *view = (struct delta_view){.measure = view->measure, .asked = view->asked};
+    *view =
+        (struct delta_view){.measure = view->measure, .asked = view->asked, .search = view->search};
 }
 
 void delta_take(struct app *app, struct event *event)
@@ -124,9 +40,9 @@ void delta_take(struct app *app, struct event *event)
     view->library = TAKE_PTR(event->library);
     view->model = event->model;
     view->base = event->base;
-    AUTO_FREE size_t *order = delta_order(view->report);
-    take_map(view, order);
-    if (same && before.rows == view->rows && before.columns == view->columns) {
+    view->map = event->map;
+    event->map = (struct delta_map){0};
+    if (same && before.map.rows == view->map.rows && before.map.columns == view->map.columns) {
         view->row = before.row;
         view->column = before.column;
     }
@@ -195,19 +111,31 @@ void delta_forget_picks(struct app *app)
     app->picks = (struct delta_picks){0};
 }
 
+bool delta_awaits(const struct app *app)
+{
+    return app->delta.asked && app->delta.asked != app->delta.answered;
+}
+
 static void ask_base(struct app *app)
 {
     struct delta_view *view = &app->delta;
-    if (!view->report)
+    if (!view->report || !app->library)
         return;
+    int model = library_find_id(app->library, view->library->models[view->model].id);
+    if (delta_awaits(app) || model == NO_MODEL) {
+        app_say(app, true,
+                model == NO_MODEL ? "the model is not there any more"
+                                  : "the comparison that was asked for is not there yet");
+        return;
+    }
     struct delta_picks *picks = &app->picks;
     int count = 0;
     delta_forget_picks(app);
-    picks->library = library_ref(view->library);
-    picks->model = view->model;
+    picks->library = library_ref(app->library);
+    picks->model = model;
     picks->others = mem_alloc((picks->library->model_count + 1) * sizeof *picks->others);
     for (int i = 0; i < (int)picks->library->model_count; i++)
-        if (i != view->model && picks->library->models[i].tensors)
+        if (i != model && picks->library->models[i].tensors)
             picks->others[count++] = i;
     if (count)
         qsort_r(picks->others, (size_t)count, sizeof *picks->others, by_nearness, picks);
@@ -223,36 +151,6 @@ void delta_pick(struct app *app)
 }
 
 /* ---- drawing ---- */
-
-static double raw_measure(const struct delta_cell *cell, enum delta_measure measure)
-{
-    const struct comparison *sum = &cell->sum;
-    switch (measure) {
-    case MEASURE_STORED:
-        return (double)cell->estimated / (double)MAX(cell->bytes, 1u);
-    case MEASURE_BITS:
-        return compare_bit_distance(sum);
-    case MEASURE_CHANGE:
-        return compare_relative_change(sum);
-    default:
-        return 1 - compare_unchanged(sum);
-    }
-}
-
-/* Never infinite, never NaN. */
-static double measure_of(const struct delta_cell *cell, enum delta_measure measure)
-{
-    double value = cell->tensors ? raw_measure(cell, measure) : 0;
-    return isfinite(value) ? value : 0;
-}
-
-static double largest(const struct delta_view *view)
-{
-    double most = 0;
-    for (size_t i = 0; i < view->cell_count; i++)
-        most = MAX(most, measure_of(&view->cells[i], view->measure));
-    return most;
-}
 
 /* The colour is finer than the shade. */
 static enum role heat_of(double value, double most)
@@ -273,7 +171,7 @@ static const char *shade_of(double value, double most)
 
 static int cell_width(const struct delta_view *view, int room)
 {
-    return MAX(MIN(room / MAX(view->columns, 1), (int)CELL_MOST), 1);
+    return MAX(MIN(room / MAX(view->map.columns, 1), (int)CELL_MOST), 1);
 }
 
 static void keep_in_sight(struct delta_view *view, int rows, int columns)
@@ -292,10 +190,10 @@ static void draw_layers(struct app *app, int line, int columns, int width)
     canvas_put(&app->canvas, line, 3, NAME_WIDTH, ROLE_HEAD, "MODULE by LAYER");
     if (view->left > 0)
         canvas_put(&app->canvas, line, 1 + NAME_WIDTH, 1, ROLE_HEAD, "<");
-    if (view->left + columns < view->columns)
+    if (view->left + columns < view->map.columns)
         canvas_put(&app->canvas, line, app->canvas.columns - 1, 1, ROLE_HEAD, ">");
-    for (int i = 0; i < columns && view->left + i < view->columns; i++) {
-        int layer = view->layers[view->left + i];
+    for (int i = 0; i < columns && view->left + i < view->map.columns; i++) {
+        int layer = view->map.layers[view->left + i];
         int at = 3 + NAME_WIDTH + i * width;
         if (layer == NO_LAYER && width > 3)
             canvas_put(&app->canvas, line, at, width, ROLE_HEAD, "out");
@@ -309,15 +207,15 @@ static void draw_map_row(struct app *app, int line, int row, int columns, int wi
     const struct delta_view *view = &app->delta;
     bool selected = row == view->row;
     AUTO_BUF struct buf name = {0};
-    text_fit(&name, view->modules[row], NAME_WIDTH - 1);
+    text_fit(&name, view->map.modules[row], NAME_WIDTH - 1);
     canvas_printf(&app->canvas, line, 0, NAME_WIDTH + 3, selected ? ROLE_MARK : ROLE_TEXT, " %c %s",
                   selected ? '>' : ' ', name.data);
     app_highlight(app, line, 3, NAME_WIDTH);
-    for (int i = 0; i < columns && view->left + i < view->columns; i++) {
-        const struct delta_cell *cell = cell_at(view, row, view->left + i);
+    for (int i = 0; i < columns && view->left + i < view->map.columns; i++) {
+        const struct delta_cell *cell = delta_map_cell(&view->map, row, view->left + i);
         int at = 3 + NAME_WIDTH + i * width;
         bool here = selected && view->left + i == view->column;
-        double value = measure_of(cell, view->measure);
+        double value = delta_cell_measure(cell, view->measure);
         for (int k = 0; k < width; k++)
             canvas_put(&app->canvas, line, at + k, 1, here ? ROLE_CURSOR : heat_of(value, most),
                        cell->tensors ? shade_of(value, most) : " ");
@@ -348,7 +246,7 @@ static void draw_bits(struct app *app, int line, const struct comparison *sum, e
 static void draw_cursor(struct app *app, int line)
 {
     const struct delta_view *view = &app->delta;
-    const struct delta_cell *cell = cell_at(view, view->row, view->column);
+    const struct delta_cell *cell = delta_map_cell(&view->map, view->row, view->column);
     if (!cell->tensors) {
         canvas_put(&app->canvas, line, 3, 40, ROLE_DIM, "this layer has no such module");
         return;
@@ -366,7 +264,7 @@ static void draw_cursor(struct app *app, int line)
     AUTO_FREE char *stored =
         view->report->sampled
             ? mem_strdup("")
-            : mem_printf("  stored %.1f%%", measure_of(cell, MEASURE_STORED) * 100);
+            : mem_printf("  stored %.1f%%", delta_cell_measure(cell, MEASURE_STORED) * 100);
     canvas_printf(&app->canvas, line + 1, 3, app->canvas.columns - 4, ROLE_TEXT,
                   "%.2f%% unchanged  %.2f/16 bits  change %.1e  cosine %.5f%s",
                   compare_unchanged(&cell->sum) * 100, compare_bit_distance(&cell->sum),
@@ -400,7 +298,7 @@ static void draw_map(struct app *app, int top, int height)
     AUTO_FREE char *base = text_safe(view->library->models[view->base].name);
     int room = app->canvas.columns - NAME_WIDTH - 4, width = cell_width(view, room);
     int rows = height - BELOW - 3, columns = room / width;
-    double most = largest(view);
+    double most = view->map.most[view->measure];
     AUTO_BUF struct buf stored = {0};
     char from[16], to[16];
     text_size(from, view->report->bytes);
@@ -417,10 +315,12 @@ static void draw_map(struct app *app, int top, int height)
                   "%.1f%% unchanged  differs %.2f/16 bits%s",
                   compare_unchanged(&view->report->total) * 100,
                   compare_bit_distance(&view->report->total),
-                  stored.len ? stored.data : "  (of samples; all of it is being read)");
+                  stored.len    ? stored.data
+                  : view->asked ? "  (of samples; all of it is being read)"
+                                : "  (of samples)");
     keep_in_sight(view, rows, columns);
     draw_layers(app, top + 2, columns, width);
-    for (int i = 0; i < rows && view->top + i < view->rows; i++)
+    for (int i = 0; i < rows && view->top + i < view->map.rows; i++)
         draw_map_row(app, top + 3 + i, view->top + i, columns, width, most);
     draw_legend(app, top + height - BELOW, most);
     draw_cursor(app, top + height - BELOW + 1);
@@ -428,8 +328,7 @@ static void draw_map(struct app *app, int top, int height)
 
 void delta_draw(struct app *app, int top, int height)
 {
-    const struct delta_view *view = &app->delta;
-    if (view->asked && view->asked != view->answered)
+    if (delta_awaits(app))
         canvas_put(&app->canvas, top + 2, 3, app->canvas.columns - 4, ROLE_DIM,
                    "reading both models …");
     else if (app->delta.report)
@@ -446,17 +345,17 @@ void delta_click(struct app *app, int row, int column)
     int at = (column - 3 - NAME_WIDTH) / width;
     if (!view->report || row < 3)
         return;
-    view->row = MIN(view->top + row - 3, view->rows - 1);
+    view->row = MIN(view->top + row - 3, view->map.rows - 1);
     if (column >= 3 + NAME_WIDTH)
-        view->column = MIN(view->left + at, view->columns - 1);
+        view->column = MIN(view->left + at, view->map.columns - 1);
 }
 
 /* ---- actions ---- */
 
 static void move(struct delta_view *view, int rows, int columns)
 {
-    view->row = MAX(MIN(view->row + rows, view->rows - 1), 0);
-    view->column = MAX(MIN(view->column + columns, view->columns - 1), 0);
+    view->row = MAX(MIN(view->row + rows, view->map.rows - 1), 0);
+    view->column = MAX(MIN(view->column + columns, view->map.columns - 1), 0);
 }
 
 bool delta_action(struct app *app, enum action action)
@@ -476,10 +375,10 @@ bool delta_action(struct app *app, enum action action)
         move(view, 0, -1);
         return true;
     case ACT_TOP:
-        move(view, -view->rows, -view->columns);
+        move(view, -view->map.rows, -view->map.columns);
         return true;
     case ACT_BOTTOM:
-        move(view, view->rows, view->columns);
+        move(view, view->map.rows, view->map.columns);
         return true;
     case ACT_PAGE_DOWN:
     case ACT_HALF_DOWN:

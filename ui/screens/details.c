@@ -23,6 +23,11 @@ static const struct lib_model *model_of(const struct details_view *view)
 void details_forget(struct app *app)
 {
     struct details_view *view = &app->page;
+    bool over = app_place(app) == IN_DETAILS &&
+                (app->overlay == OVERLAY_TENSOR || app->overlay == OVERLAY_FILTER ||
+                 app->overlay == OVERLAY_EXPORT);
+    if (over) /* they are about this page */
+        app->overlay = OVERLAY_NONE;
     session_cancel(app->session, view->asked);
     session_cancel(app->session, view->looked);
     if (view->found)
@@ -52,7 +57,8 @@ void details_take(struct app *app, struct event *event)
         return;
     view->asked = 0;
     if (event->err.code) {
-        details_forget(app);
+        if (!view->found) /* else it could only not be read anew */
+            details_forget(app);
         app_say(app, true, "%s", event->err.text);
         return;
     }
@@ -66,9 +72,8 @@ void details_take(struct app *app, struct event *event)
 void details_follow(struct app *app)
 {
     struct details_view *view = &app->page;
-    const char *id = view->open ? model_of(view)->id : NULL;
-    int model;
-    if (!id || library_find(app->library, id, &model, 1) != 1)
+    int model = view->open ? library_find_id(app->library, model_of(view)->id) : NO_MODEL;
+    if (model == NO_MODEL)
         return;
     struct library *before = view->library;
     view->library = library_ref(app->library);

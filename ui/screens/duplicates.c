@@ -218,13 +218,14 @@ size_t duplicates_chosen(const struct app *app, int *out)
     if (!view->list.count)
         return 0;
     const struct duplicate_group *group = group_of(view, view->list.cursor);
-    AUTO_FREE bool *taken = mem_zalloc(view->library->model_count + 1);
+    AUTO_FREE bool *taken = mem_zalloc(app->library->model_count + 1);
     for (size_t i = 0; i < group->count; i++) {
-        int before = group->places[i].model;
-        bool again = taken[before];
-        taken[before] = true;
-        if (!again && library_find(app->library, view->library->models[before].id, &out[n], 1) == 1)
-            n++;
+        const char *id = view->library->models[group->places[i].model].id;
+        int model = library_find_id(app->library, id);
+        if (model == NO_MODEL || taken[model])
+            continue;
+        taken[model] = true;
+        out[n++] = model;
     }
     return n;
 }
@@ -247,8 +248,8 @@ static void open_line(struct app *app)
     size_t group = at->group;
     if (at->place >= 0) {
         const struct duplicate_place *place = &group_of(view, view->list.cursor)->places[at->place];
-        int model;
-        if (library_find(app->library, view->library->models[place->model].id, &model, 1) == 1)
+        int model = library_find_id(app->library, view->library->models[place->model].id);
+        if (model != NO_MODEL)
             models_jump(app, model);
         return;
     }

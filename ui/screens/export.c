@@ -86,7 +86,7 @@ static void put_delta(const struct app *app, struct table *t)
     static const char *const columns[] = {
         "name",      "layer",        "module",          "dtype",  "elements",
         "unchanged", "bit_distance", "relative_change", "cosine", "estimated"};
-    const struct delta_report *report = app->delta.report;
+    const struct delta_report *report = delta_awaits(app) ? NULL : app->delta.report;
     *t = (struct table){.columns = columns, .width = COUNT_OF(columns)};
     for (size_t i = 0; report && i < report->count; i++) {
         const struct delta_tensor *d = &report->tensors[i];

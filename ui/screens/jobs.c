@@ -105,6 +105,8 @@ void jobs_follow(struct app *app)
     list_set_count(&app->jobs, (int)session_job_count(app->session));
     if (at >= 0)
         list_go(&app->jobs, at);
+    else
+        jobs_note(app);
     if (app->overlay == OVERLAY_LOG && session_find(app->session, app->log_job) < 0)
         app->overlay = OVERLAY_NONE;
 }

@@ -366,14 +366,18 @@ static void draw_prompt(struct app *app, const char *label, const struct buf *ty
 
 static void draw_pick(struct app *app)
 {
-    const struct delta_picks *picks = &app->picks;
+    struct delta_picks *picks = &app->picks;
     AUTO_BUF struct buf text = {0};
-    for (int i = 0; i < picks->list.count; i++) {
+    list_set_height(&picks->list, app->canvas.rows - 6);
+    for (int i = picks->list.top, end = i + app->canvas.rows - 6; i < MIN(end, picks->list.count);
+         i++) {
         AUTO_FREE char *name = text_safe(picks->library->models[picks->others[i]].name);
-        buf_printf(&text, "%c %s\n", i == picks->list.cursor ? '>' : ' ', name);
+        buf_str(&text, i == picks->list.cursor ? "> " : "  ");
+        text_shorten(&text, name, MIN(app->canvas.columns, 100) - 8);
+        buf_char(&text, '\n');
     }
-    list_go(&app->text, MAX(picks->list.cursor - 4, 0));
-    draw_box(app, "Compare with", &text, "j k   Enter compare   Esc back");
+    AUTO_FREE char *title = mem_printf("Compare with one of %d", picks->list.count);
+    draw_box(app, title, &text, "j k   Enter compare   Esc back");
 }
 
 static void draw_overview(struct app *app)

@@ -6,7 +6,6 @@
 #ifndef TARE_UI_SCREENS_SCREENS_H
 #define TARE_UI_SCREENS_SCREENS_H
 
-#include "ops/delta.h"
 #include "ops/duplicates.h"
 #include "ops/session.h"
 #include "ops/tree.h"
@@ -146,16 +145,6 @@ struct duplicates_view {
     enum duplicates_kind kind;
 };
 
-/* A place of the heat map: one module of one layer. */
-struct delta_cell {
-    struct comparison sum;
-    const struct delta_tensor *tensor; /* the first one of it */
-    size_t tensors;                    /* 0: there is none */
-    uint64_t bytes, estimated;
-};
-
-enum delta_measure { MEASURE_CHANGED, MEASURE_BITS, MEASURE_CHANGE, MEASURE_STORED, MEASURES };
-
 /* Models to choose another base from. */
 struct delta_picks {
     struct library *library;
@@ -169,12 +158,7 @@ struct delta_view {
     struct delta_report *report; /* NULL: nothing was compared yet */
     struct library *library;
     int model, base;
-    const char **modules;     /* the rows */
-    int *layers;              /* the columns */
-    struct delta_cell *cells; /* those that hold tensors; the first one is none */
-    uint32_t *map;            /* rows by columns: which cell */
-    size_t cell_count, cell_cap;
-    int rows, columns;
+    struct delta_map map;       /* of the report */
     int row, column, top, left; /* where the cursor stands, and what is in sight */
     enum delta_measure measure;
     struct buf search; /* for a module */
@@ -340,6 +324,8 @@ void delta_forget(struct app *app);
 void delta_click(struct app *app, int row, int column);
 /* Compares with the base that was picked. */
 void delta_pick(struct app *app);
+/* Whether what is shown is not what was asked for. */
+bool delta_awaits(const struct app *app);
 void delta_forget_picks(struct app *app);
 
 bool marks_has(const struct marks *marks, const char *text);
