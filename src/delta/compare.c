@@ -112,12 +112,20 @@ SIMD_BODY float tame(float f)
 /* Squares of what is very large or very small need the range of doubles. */
 SIMD_BODY void add_doubles(const float *own, const float *base, size_t n, struct comparison *sum)
 {
-    for (size_t i = 0; i < n; i++) {
-        double a = (double)tame(own[i]), b = (double)tame(base[i]), d = a - b;
-        sum->moved += d * d;
-        sum->base += b * b;
-        sum->own += a * a;
-        sum->dot += a * b;
+    double moved[LANES] = {0}, bases[LANES] = {0}, owns[LANES] = {0}, dots[LANES] = {0};
+    for (size_t i = 0; i < n; i += LANES)
+        for (size_t k = 0; k < LANES; k++) {
+            double a = (double)tame(own[i + k]), b = (double)tame(base[i + k]), d = a - b;
+            moved[k] += d * d;
+            bases[k] += b * b;
+            owns[k] += a * a;
+            dots[k] += a * b;
+        }
+    for (size_t k = 0; k < LANES; k++) {
+        sum->moved += moved[k];
+        sum->base += bases[k];
+        sum->own += owns[k];
+        sum->dot += dots[k];
     }
 }
 

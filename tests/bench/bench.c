@@ -220,12 +220,8 @@ static void bench_delta(void)
     enum { BYTES = 64 << 20, ROUNDS = 7 };
     uint8_t *own = mem_alloc(BYTES), *base = mem_alloc(BYTES);
     double compared = 1e9, copied = 1e9;
-    uint32_t random = 5;
-    for (size_t i = 0; i < BYTES; i++) {
-        uint32_t r = test_random(&random);
-        base[i] = (uint8_t)r;
-        own[i] = (uint8_t)(i & 1 ? r : r ^ (r >> 8 & 7));
-    }
+    test_weights((uint16_t *)base, BYTES / 2, NULL, 5);
+    test_weights((uint16_t *)own, BYTES / 2, (const uint16_t *)base, 6);
     for (int i = 0; i < ROUNDS; i++) {
         struct comparison sum = {0};
         double start = ops_now();
