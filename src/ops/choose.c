@@ -9,15 +9,17 @@
 
 enum {
     WINDOWS = 4,
-    WINDOW_LEAST = 640, /* elements of a float tensor */
+    WINDOW_LEAST = 1280, /* elements of a float tensor */
     WINDOW_MOST = 32 * 1024,
     WINDOW_SHARE = 2048,         /* of the elements, for each window */
     WINDOW_OTHERS = 1024 * 1024, /* bytes of everything else */
     ENTRY_COST = 104,
-    SPARSE = 8,       /* a delta that takes less than this part is looked at for its tables */
-    VERY_SPARSE = 32, /* and less than this one: by larger samples */
-    SPARSE_MOST = 256 * 1024,
-    SPARSE_SHARE = 64,
+    TABLES_FROM = 64 * 1024,  /* elements: smaller tensors are not worth the time */
+    ENOUGH = 4096,            /* encoded bytes of a sample that tell what a sparse delta takes */
+    CLOSER_MOST = 256 * 1024, /* elements of a window for that */
+    CLOSER_LEAST = 8192,
+    CLOSER_FROM = 256 * 1024, /* elements of a tensor that has windows of at least so many */
+    CLOSER_SHARE = 64,
 };
 
 struct chooser {
@@ -130,15 +132,13 @@ static void tally_windows(struct chooser *chooser, const struct codec_chunk *chu
     }
 }
 
-/*
- * Where hardly anything has changed, tables are most of what a sample takes: what both halves of it
- * take more than the whole.
+/* In a sample tables weigh more than in a chunk: what both halves of it take more than the whole.
  */
 static void measure_tables(struct chooser *chooser, enum codec codec,
-                           const struct codec_chunk *chunk, struct tally *tally)
+                           const struct codec_chunk *chunk, uint64_t elements, struct tally *tally)
 {
     size_t half = chunk->n / 2 / dtype_width(chunk->dtype) * dtype_width(chunk->dtype), sum = 0;
-    if (!half || tally->encoded[codec] * SPARSE > tally->raw)
+    if (!half || elements < TABLES_FROM)
         return;
     for (size_t at = 0; at < chunk->n; at += half) {
         size_t n = MIN(half, chunk->n - at);
@@ -219,22 +219,28 @@ static uint64_t window_of(enum dtype dtype, uint64_t elements)
                                  : WINDOW_OTHERS / dtype_width(dtype);
 }
 
-/* In a sample of the usual size hardly anything differs: a larger one, for this codec alone. */
+/*
+ * What hardly differs takes so little in a sample of the usual size that tables and chance decide:
+ * a larger one, for this codec alone.
+ */
 static int look_closer(struct chooser *chooser, const struct bytes_at *raw, uint64_t elements,
                        const struct base_at *base, enum dtype dtype, enum codec codec,
                        struct tally *tally, struct err *err)
 {
     struct codec_chunk chunk = {.dtype = dtype};
     unsigned width = MAX(dtype_width(dtype), dtype_width(base->dtype));
-    uint64_t most = MIN(elements / SPARSE_SHARE, MIN(SPARSE_MOST, WINDOW_OTHERS / width));
-    if (tally->encoded[codec] * VERY_SPARSE > tally->raw || most <= window_of(dtype, elements))
+    uint64_t window = window_of(dtype, elements), encoded = MAX(tally->encoded[codec], 16u);
+    uint64_t most = MAX(elements / CLOSER_SHARE, elements < CLOSER_FROM ? 0u : CLOSER_LEAST);
+    most = MIN(most, MIN(CLOSER_MOST, WINDOW_OTHERS / width));
+    most = MIN(most, window * ENOUGH / encoded);
+    if (encoded >= ENOUGH / 2 || most <= window)
         return 0;
     int r = read_windows(chooser, raw, elements, most, base, &chunk, err);
     if (r < 0)
         return r;
     *tally = (struct tally){.raw = chunk.n};
     tally_codec(chooser, codec, &chunk, tally);
-    measure_tables(chooser, codec, &chunk, tally);
+    measure_tables(chooser, codec, &chunk, elements, tally);
     return 0;
 }
 
@@ -250,14 +256,15 @@ int choose(struct chooser *chooser, enum dtype dtype, uint64_t bytes, const stru
         return r;
     tally_windows(chooser, &chunk, &tally);
     uint64_t with_base = common * dtype_width(dtype);
-    uint64_t chunks = bytes / object_chunk_bytes(OBJECT_VERSION, dtype) + 1;
+    uint32_t each = object_chunk_bytes(OBJECT_VERSION, dtype);
+    uint64_t chunks = bytes / each + (bytes % each != 0);
     uint64_t tables = ENTRY_COST + chunks * OBJECT_CHUNK_COST;
     ret->alone = best_of(&tally, false);
     ret->alone_bytes = scaled(&tally, ret->alone, bytes, chunks) + tables;
     ret->delta = base ? best_of(&tally, true) : CODEC_RAW;
     struct tally delta = tally;
     if (base)
-        measure_tables(chooser, ret->delta, &chunk, &delta);
+        measure_tables(chooser, ret->delta, &chunk, common, &delta);
     if (base && (r = look_closer(chooser, raw, common, base, dtype, ret->delta, &delta, err)) < 0)
         return r;
     ret->delta_bytes = base ? scaled(&delta, ret->delta, with_base, chunks) +

@@ -344,6 +344,52 @@ static void ops_delta__doubles_of_many_megabytes__are_estimated(void **state)
     test_remove(dir);
 }
 
+/* Elements of own that differ from the base: one of `every`. */
+static void predict(unsigned every, double *ret_predicted, double *ret_real)
+{
+    enum { ELEMENTS = 1 << 20, TENSORS = 3, BYTES = 2 * ELEMENTS };
+    uint32_t random = every;
+    char *dir = test_folder();
+    AUTO_FREE uint16_t *base = mem_alloc(BYTES), *own = mem_alloc(BYTES);
+    AUTO_FREE uint8_t *out = mem_alloc(codec_bound(BYTES));
+    AUTO_FREE char *path = test_path(dir, "pair");
+    AUTO_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    struct chooser *chooser = chooser_new();
+    struct codec_work *work = codec_work_new();
+    for (unsigned i = 0; i < TENSORS; i++) {
+        const struct bytes_at at = {.fd = fd};
+        const struct base_at from = {{.fd = fd, .offset = BYTES}, BYTES, DTYPE_BF16};
+        const struct codec_chunk chunk = {DTYPE_BF16, (uint8_t *)own, (uint8_t *)base, BYTES,
+                                          BYTES};
+        struct choice choice;
+        test_weights(base, ELEMENTS, NULL, i + 1);
+        test_weights(own, ELEMENTS, base, i + 100);
+        for (size_t k = 0; k < ELEMENTS; k++)
+            own[k] = test_random(&random) % every ? base[k] : own[k];
+        assert_int_equal(file_pwrite(fd, own, BYTES, 0, NULL), 0);
+        assert_int_equal(file_pwrite(fd, base, BYTES, BYTES, NULL), 0);
+        assert_int_equal(choose(chooser, DTYPE_BF16, BYTES, &at, &from, &choice, NULL), 0);
+        assert_int_equal(choice.delta, CODEC_DELTA);
+        *ret_predicted += (double)choice.delta_bytes;
+        *ret_real += (double)codec_encode(work, CODEC_DELTA, &chunk, out);
+    }
+    codec_work_free(work);
+    chooser_free(chooser);
+    test_remove(dir);
+}
+
+static void choose__generated_pairs__predict_within_three_percent(void **state)
+{
+    (void)state;
+    static const unsigned every[] = {1, 3, 10, 100};
+    for (size_t i = 0; i < COUNT_OF(every); i++) {
+        double predicted = 0, real = 0;
+        predict(every[i], &predicted, &real);
+        if (fabs(predicted / real - 1) > 0.03)
+            fail_msg("one of %u differs: %.0f, and it takes %.0f", every[i], predicted, real);
+    }
+}
+
 static void ops_tensor__a_tensor_that_stands_twice__names_the_other_place(void **state)
 {
     (void)state;
@@ -387,6 +433,7 @@ int main(void)
         cmocka_unit_test(ops_delta__doubles_of_many_megabytes__are_estimated),
         cmocka_unit_test(compare_add__huge_and_tiny_weights__keep_their_measures),
         cmocka_unit_test(compare_scale__a_sample__stands_for_all),
+        cmocka_unit_test(choose__generated_pairs__predict_within_three_percent),
         cmocka_unit_test(ops_tensor__a_tensor_that_stands_twice__names_the_other_place),
         cmocka_unit_test(module_of__names_of_the_usual_architectures__give_layer_and_module),
     };
