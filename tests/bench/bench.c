@@ -15,6 +15,7 @@
 
 #include <fcntl.h>
 #include <locale.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -241,6 +242,33 @@ static void bench_delta(void)
     free(base);
 }
 
+/* Arithmetic alone: nothing of it waits for memory. */
+static void *count_up(void *sum)
+{
+    uint64_t x = 1;
+    for (unsigned i = 0; i < 200000000; i++)
+        x = x * 6364136223846793005u + i;
+    *(uint64_t *)sum = x;
+    return NULL;
+}
+
+/* How much more work all processors do than one: virtual ones may share a core. */
+static double worth_of_processors(long count)
+{
+    pthread_t threads[64];
+    uint64_t sums[64];
+    double start = ops_now();
+    count = MIN(count, 64);
+    count_up(&sums[0]);
+    double one = ops_now() - start;
+    start = ops_now();
+    for (long i = 0; i < count; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, count_up, &sums[i]), 0);
+    for (long i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    return (double)count * one / (ops_now() - start);
+}
+
 int main(void)
 {
     setlocale(LC_ALL, "C.UTF-8");
@@ -251,12 +279,13 @@ int main(void)
         cpu[strcspn(cpu, "\n")] = '\0';
     if (info)
         pclose(info);
-    printf("# Benchmarks\n\nWritten by `make bench SAMPLES=DIR`. CPU: %s, %ld processors.\n\n"
+    printf("# Benchmarks\n\nWritten by `make bench SAMPLES=DIR`. CPU: %s, %ld processors, which "
+           "together do %.2f times the work of one.\n\n"
            "## Codecs\n\nRatios are stored / raw of the whole fine-tune, with header, tables and "
            "what has no base; `tare bench FINE --base BASE` prints them for any pair. Bounds are "
            "entropies (src/delta/bound.h) of the tensors that have a base of the same type and "
            "shape; no table is counted in them.\n\n",
-           cpu, sysconf(_SC_NPROCESSORS_ONLN));
+           cpu, sysconf(_SC_NPROCESSORS_ONLN), worth_of_processors(sysconf(_SC_NPROCESSORS_ONLN)));
     bench_codecs(getenv("SAMPLES"));
     bench_families();
     printf("\n## The rest\n\n| what | measured | goal |\n| --- | ---: | --- |\n");
