@@ -736,8 +736,9 @@ static int compress_into(struct run *run, const char *store, struct done_report 
         if (r == 0) {
             done->files++;
             done->size += manifest.size;
-            done->stored += manifest.stored;
-            done->freed += (run->keep ? 0 : (int64_t)manifest.freed) - (int64_t)manifest.stored;
+            uint64_t takes = manifest_takes(&manifest);
+            done->stored += takes;
+            done->freed += (run->keep ? 0 : (int64_t)manifest.freed) - (int64_t)takes;
         }
         manifest_release(&manifest);
     }

@@ -224,7 +224,7 @@ static int put_found(struct scan_state *scan, struct pending *pending,
     file.digest = found->digest;
     file.store = held ? stored->store : NULL;
     file.fid = held ? stored->manifest.fid : NULL;
-    file.stored = held ? stored->manifest.stored : 0;
+    file.stored = held ? manifest_takes(&stored->manifest) : 0;
     file.state = held ? stored->state : FILE_PLAIN;
     struct layout layout = {0};
     struct catalog_file read = file;
@@ -278,7 +278,7 @@ static int put_absent(struct scan_state *scan, struct pending *pending,
                                 .fid = m->fid,
                                 .size = m->size,
                                 .disk = m->freed,
-                                .stored = m->stored,
+                                .stored = manifest_takes(m),
                                 .header = m->header,
                                 .mtime_ns = m->mtime_ns,
                                 .atime = m->atime_ns / 1000000000,

@@ -368,6 +368,14 @@ static bool is_whole(const char *bytes, size_t n, const char *text, size_t len)
     return whole;
 }
 
+uint64_t manifest_takes(const struct manifest *m)
+{
+    AUTO_BUF struct buf text = {0};
+    if (!m->own)
+        manifest_write(m, &text);
+    return m->stored + (m->own ? m->own : text.len);
+}
+
 int manifest_read(const char *bytes, size_t n, struct manifest *m, struct err *err)
 {
     const char *body = NULL;
@@ -381,6 +389,7 @@ int manifest_read(const char *bytes, size_t n, struct manifest *m, struct err *e
     if (r < 0)
         return first;
     r = read_body(body, len, m, err);
+    m->own = n;
     if (r == 0 && version > 1)
         m->hurt = !is_whole(bytes, n, bytes + at, (size_t)(body + len + 1 - (bytes + at)));
     return r;

@@ -61,6 +61,7 @@ struct manifest {
     const char *format;    /* "safetensors", "opaque" */
     uint64_t size, header; /* bytes of the file, and before its first tensor */
     uint64_t stored;       /* bytes of objects that were written for it */
+    uint64_t own;          /* of one that was read: bytes of its own file; else 0 */
     uint64_t freed;        /* blocks of the original, in bytes */
     struct hash128 hash;   /* XXH3-128 of the whole file */
     const char *digest;    /* NULL, or the hex digest that its name claims, verified */
@@ -84,6 +85,9 @@ void manifest_release(struct manifest *manifest);
 
 /* Whether one of its ranges is this content, or a delta against it. No range needs zero. */
 bool manifest_needs(const struct manifest *manifest, const struct hash128 *id);
+
+/* Bytes that the store spends on the file alone: objects, and the manifest. */
+uint64_t manifest_takes(const struct manifest *manifest);
 
 /* The bytes of the file: twice the same, a line with version and checksum and a JSON object. */
 void manifest_write(const struct manifest *manifest, struct buf *out);

@@ -47,6 +47,7 @@ done
 
 # The explorer is hung up while it compresses.
 command -v tmux >/dev/null || exit 0
+export ASAN_OPTIONS=detect_leaks=0 # see tmux.sh
 tmux -S "$socket" -f /dev/null new-session -d -x 100 -y 30 "'$TARE' --catalog '$dir/c.db' --store '$dir/s' --threads 1 '$dir/m'"
 see() { n=0; until tmux -S "$socket" capture-pane -p | grep -qF -- "$1"; do n=$((n + 1)); [ $n -lt 300 ] || fail "no '$1'"; sleep 0.1; done; }
 see '24 models'
