@@ -270,20 +270,32 @@ static size_t fill(struct block *block, enum dtype dtype, const uint8_t *own, co
     return pad;
 }
 
+static uint64_t all_flips(const struct comparison *sum)
+{
+    uint64_t all = 0;
+    for (int bit = 0; bit < COMPARE_BITS; bit++)
+        all += sum->flips[bit];
+    return all;
+}
+
 void compare_add(struct comparison *sum, enum dtype dtype, const uint8_t *own, const uint8_t *base,
                  size_t n)
 {
     struct block block;
     unsigned width = dtype_width(dtype);
+    uint64_t before = all_flips(sum);
     for (size_t at = 0; at < n; at += BLOCK) {
         size_t part = MIN(n - at, (size_t)BLOCK);
         size_t pad = fill(&block, dtype, own + at * width, base + at * width, part);
         dispatch(&block, dtype, part + pad, sum);
-        sum->bits += bits_differ((const uint8_t *)block.own16, (const uint8_t *)block.base16,
-                                 (part + pad) * 2);
+        if (dtype != DTYPE_BF16) /* rounded to it */
+            sum->bits += bits_differ((const uint8_t *)block.own16, (const uint8_t *)block.base16,
+                                     (part + pad) * 2);
         sum->unchanged -= pad;
         sum->elements += part;
     }
+    if (dtype == DTYPE_BF16)
+        sum->bits += all_flips(sum) - before;
 }
 
 void compare_join(struct comparison *sum, const struct comparison *other)
