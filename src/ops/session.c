@@ -595,6 +595,7 @@ static bool is_left(const struct session *session, const struct queue_job *job)
 /* What is left of the queue that was read: its titles, or it is put in line. */
 static void take_queue(struct session *session, struct entry *entry, struct event *event)
 {
+    event->resume = entry->resume;
     for (size_t i = 0; i < entry->queue.count; i++) {
         struct queue_job *job = &entry->queue.jobs[i];
         if (!is_left(session, job))

@@ -45,7 +45,8 @@ struct event {
     int model, base;
     char *name;               /* of a TENSOR; the path of an EXPORT */
     struct path_list waiting; /* of a QUEUE: titles of what was left undone, escaped */
-    size_t resumed;           /* of a QUEUE: jobs that were put in line */
+    bool resume;              /* of a QUEUE: it was to be put in line */
+    size_t resumed;           /* jobs that were */
     struct err err;           /* code 0: all went well */
 };
 void event_free(struct event *event); /* accepts NULL */

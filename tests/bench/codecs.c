@@ -123,7 +123,8 @@ static void choosing_row(const char *dir, const char *name, uint64_t tensor,
     for (int pass = 0; pass < 3; pass++) {
         double start = ops_now();
         total = predicted = 0;
-        for (uint64_t at = sizeof header + header; at + tensor <= size; at += tensor, total += tensor) {
+        for (uint64_t at = sizeof header + header; at + tensor <= size;
+             at += tensor, total += tensor) {
             struct bytes_at raw = {.fd = b, .offset = at};
             struct base_at from = {
                 .at = {.fd = a, .offset = at}, .bytes = tensor, .dtype = DTYPE_BF16};

@@ -122,9 +122,8 @@ void jobs_take_queue(struct app *app, struct event *event)
     else if (left)
         app_say(app, false, "%zu job%s interrupted: 5 R goes on with %s", left,
                 left == 1 ? " was" : "s were", left == 1 ? "it" : "them");
-    else if (app->resuming && !event->resumed)
+    else if (event->resume && !event->resumed)
         app_say(app, false, "no job was interrupted");
-    app->resuming = false;
 }
 
 bool jobs_action(struct app *app, enum action action)
@@ -142,7 +141,6 @@ bool jobs_action(struct app *app, enum action action)
         session_verify(app->session, app->library, NULL, 0);
         return true;
     case ACT_RESUME:
-        app->resuming = true;
         session_queue(app->session, true);
         return true;
     case ACT_OPEN:

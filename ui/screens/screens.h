@@ -202,7 +202,7 @@ struct app {
     struct canvas canvas;
     enum tab tab;
     enum overlay overlay;
-    bool details, quit, scanning, resuming;
+    bool details, quit, scanning;
     bool moved; /* a key was pressed: the cursor follows its model from then on */
     /* Models */
     struct list models;
