@@ -46,6 +46,13 @@ int file_read_all(int dir, const char *path, size_t max, struct buf *buf, struct
 int file_replace(int dir, const char *name, const void *data, size_t n, mode_t mode,
                  struct err *err);
 
+/*
+ * Renames without replacing anything: ERR_EXISTS. Where the file system cannot do that in one
+ * step (FUSE, NFS), a second link is made and the first name removed; where it has no links, the
+ * new name is made exclusively and renamed over.
+ */
+int file_rename_new(int from_dir, const char *from, int to_dir, const char *to, struct err *err);
+
 /* Nanoseconds since 1970; times that do not fit come out as INT64_MAX or INT64_MIN. */
 int64_t file_nanoseconds(const struct timespec *time);
 

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "config.h"
 
+#include <endian.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
@@ -98,6 +99,63 @@ void hasher_free(struct hasher *hasher)
     if (hasher)
         XXH3_freeState(hasher->state);
     free(hasher);
+}
+
+bool sha256_equal(const struct sha256 *a, const struct sha256 *b)
+{
+    return memcmp(a->b, b->b, sizeof a->b) == 0;
+}
+
+bool sha256_is_zero(const struct sha256 *hash)
+{
+    static const struct sha256 zero;
+    return sha256_equal(hash, &zero);
+}
+
+void sha256_hex(char dst[SHA256_HEX], const struct sha256 *hash)
+{
+    text_hex(dst, hash->b, sizeof hash->b);
+}
+
+bool sha256_parse(struct sha256 *dst, const char *hex)
+{
+    return text_unhex(dst->b, hex, sizeof dst->b);
+}
+
+/* Of a byte that says what is hashed, a number where there is one, and the bytes. */
+static struct sha256 tagged(uint8_t tag, const void *number, const void *data, size_t n)
+{
+    struct sha256 hash;
+    unsigned length = sizeof hash.b;
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    if (!context || !EVP_DigestInit_ex(context, EVP_sha256(), NULL) ||
+        !EVP_DigestUpdate(context, &tag, 1) ||
+        (number && !EVP_DigestUpdate(context, number, sizeof(uint64_t))) ||
+        (n && !EVP_DigestUpdate(context, data, n)) ||
+        !EVP_DigestFinal_ex(context, hash.b, &length))
+        abort();
+    EVP_MD_CTX_free(context);
+    return hash;
+}
+
+struct sha256 hash_tree_leaf(const void *data, size_t n)
+{
+    return tagged(0, NULL, data, n);
+}
+
+void hash_tree_add(struct hash_tree *tree, const struct sha256 *part)
+{
+    *ARRAY_ADD(tree->parts, tree->count, tree->cap) = *part;
+}
+
+struct sha256 hash_tree_end(struct hash_tree *tree, enum hash_tree_kind kind, uint64_t bytes)
+{
+    uint64_t number = htole64(bytes);
+    struct sha256 hash =
+        tagged((uint8_t)kind, &number, tree->parts, tree->count * sizeof *tree->parts);
+    free(tree->parts);
+    *tree = (struct hash_tree){0};
+    return hash;
 }
 
 enum digest_kind digest_of_name(const char *name)

@@ -33,6 +33,33 @@ void hasher_update(struct hasher *hasher, const void *data, size_t n);
 struct hash128 hasher_digest(const struct hasher *hasher);
 void hasher_free(struct hasher *hasher);
 
+/* The plain SHA-256 of bytes, and the tree of them that docs/store-format.md describes. */
+struct sha256 {
+    uint8_t b[32];
+};
+enum { SHA256_HEX = 65, TREE_CHUNK = 2 << 20 };
+
+bool sha256_equal(const struct sha256 *a, const struct sha256 *b);
+bool sha256_is_zero(const struct sha256 *hash);
+void sha256_hex(char dst[SHA256_HEX], const struct sha256 *hash);
+bool sha256_parse(struct sha256 *dst, const char *hex);
+
+/* The leaf of one chunk: TREE_CHUNK bytes of a range, or its last ones. Safe in any thread. */
+struct sha256 hash_tree_leaf(const void *data, size_t n);
+
+/*
+ * A tree in the making: of a range, from its leaves in order; of a file, from the hashes of its
+ * ranges in order. Zero-initialised is empty; hash_tree_end releases it.
+ */
+struct hash_tree {
+    struct sha256 *parts;
+    size_t count, cap;
+};
+enum hash_tree_kind { TREE_RANGE = 1, TREE_FILE = 2 };
+void hash_tree_add(struct hash_tree *tree, const struct sha256 *part);
+/* bytes: how many the parts stand for. */
+struct sha256 hash_tree_end(struct hash_tree *tree, enum hash_tree_kind kind, uint64_t bytes);
+
 /* A running digest as caches use it in file names. */
 enum digest_kind { DIGEST_NONE, DIGEST_SHA256, DIGEST_GIT };
 enum { DIGEST_HEX = 65 };

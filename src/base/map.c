@@ -58,6 +58,22 @@ void map_put(struct map *map, const struct hash128 *id, uint64_t value)
     *slot = (struct map_slot){*id, value, true};
 }
 
+/* The slots behind it move up, so that no search ends too early. */
+void map_remove(struct map *map, const struct hash128 *id)
+{
+    struct map_slot *slot = map->cap ? find(map, id) : NULL;
+    if (!slot || !slot->used)
+        return;
+    slot->used = false;
+    map->count--;
+    for (size_t i = (size_t)(slot - map->slots + 1) & (map->cap - 1); map->slots[i].used;
+         i = (i + 1) & (map->cap - 1)) {
+        struct map_slot moved = map->slots[i];
+        map->slots[i].used = false;
+        *find(map, &moved.id) = moved;
+    }
+}
+
 void map_release(struct map *map)
 {
     free(map->slots);

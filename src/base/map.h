@@ -16,6 +16,8 @@ bool map_get(const struct map *map, const struct hash128 *id, uint64_t *ret);
 /* Stores or replaces. */
 void map_put(struct map *map, const struct hash128 *id, uint64_t value);
 bool map_has(const struct map *map, const struct hash128 *id);
+/* Forgets the id; what was never there is no error. */
+void map_remove(struct map *map, const struct hash128 *id);
 void map_release(struct map *map);
 
 #endif

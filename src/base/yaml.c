@@ -80,8 +80,8 @@ void yaml_scalars(const char *bytes, size_t n, const char *const keys[],
     struct walk walk = {.keys = keys, .found = found, .context = context};
     yaml_parser_t parser;
     yaml_event_t event;
-    if (!yaml_parser_initialize(&parser))
-        abort();
+    if (!n || !yaml_parser_initialize(&parser)) /* libyaml aborts where there is no text at all */
+        return;
     yaml_parser_set_input_string(&parser, (const unsigned char *)bytes, n);
     for (bool more = true; more && yaml_parser_parse(&parser, &event);) {
         more = take_event(&walk, &event);
@@ -156,6 +156,8 @@ void yaml_front_matter(const char *bytes, size_t n, const char *const keys[],
         }
         if (block.key && block.text.len + len < YAML_BLOCK_LIMIT)
             add_line(&block.text, p, len);
+        else if (!continues)
+            block.key = NULL; /* too long to be what it says */
     }
     if (open && block.key) /* no closing fence */
         parse_block(&block, found, context);

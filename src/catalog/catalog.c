@@ -144,12 +144,13 @@ static const char *const statements[STATEMENT_COUNT] = {
                       " WHERE t.file = ?2 AND t.idx = tensors.idx) WHERE file = ?1",
     [CONTENT_COPY] = "UPDATE files SET content = (SELECT g.content FROM files g WHERE g.row = ?2)"
                      " WHERE row = ?1",
-    /* First what another file's sketch equals: likely copies; then by size. */
+    /* First what begins like another file's sketch: likely copies; then by size. */
     [FILES_UNHASHED] =
-        "SELECT row FROM files f WHERE content IS NULL AND state IN (0, 2) AND error IS NULL"
+        "WITH again AS MATERIALIZED (SELECT size, substr(sketch, 1, 64) AS start FROM files"
+        " WHERE sketch IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1)"
+        " SELECT row FROM files WHERE content IS NULL AND state IN (0, 2) AND error IS NULL"
         " AND flags & 4 = 0"
-        " ORDER BY NOT EXISTS(SELECT 1 FROM files g WHERE g.row <> f.row AND g.size = f.size"
-        " AND g.sketch = f.sketch), size, row",
+        " ORDER BY (size, substr(sketch, 1, 64)) NOT IN (SELECT size, start FROM again), size, row",
     [FILES_UNSKETCHED] = "SELECT row FROM files WHERE sketch IS NULL AND state IN (0, 2)"
                          " AND error IS NULL AND flags & 4 = 0 ORDER BY row",
     [FILE_LAYOUT] = "SELECT format, header, size, flags, tensors FROM files WHERE row = ?1",
@@ -572,11 +573,13 @@ int catalog_begin(struct catalog *catalog, struct err *err)
     return execute(catalog, "BEGIN IMMEDIATE", err);
 }
 
+/* A COMMIT that fails (SQLITE_BUSY, a full disk) may leave the transaction open: it is ended. */
 int catalog_end(struct catalog *catalog, int r, struct err *err)
 {
     if (r == 0)
-        return execute(catalog, "COMMIT", err);
-    (void)execute(catalog, "ROLLBACK", NULL);
+        r = execute(catalog, "COMMIT", err);
+    if (r < 0 && !sqlite3_get_autocommit(catalog->db))
+        (void)execute(catalog, "ROLLBACK", NULL);
     return r;
 }
 
@@ -1636,6 +1639,7 @@ int catalog_load(struct catalog *catalog, const char *const scope[], struct libr
     struct root_list roots = {.library = library};
     library->references = 1;
     int r = execute(catalog, "BEGIN", err);
+    const bool begun = r == 0;
     if (r == 0)
         r = load_files(catalog, library, &files, err);
     if (r == 0)
@@ -1648,7 +1652,8 @@ int catalog_load(struct catalog *catalog, const char *const scope[], struct libr
         r = load_edges(catalog, library, &models, err);
     if (r == 0)
         r = catalog_roots(catalog, add_root, &roots, err);
-    (void)execute(catalog, "COMMIT", NULL);
+    if (begun)
+        (void)catalog_end(catalog, 0, NULL);
     free(files.rows);
     free(models.rows);
     if (r < 0) {

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COMPRESS_OPTIONS (OPT_BASE | OPT_INCLUDE_BASE | OPT_LIVE | OPT_FAMILY)
+#define COMPRESS_OPTIONS (OPT_BASE | OPT_INCLUDE_BASE | OPT_LIVE | OPT_FAMILY | OPT_SHARED)
 
 const struct command cli_commands[] = {
     {"scan", "[PATH...] [--headers] [--forget PATH]",
@@ -38,7 +38,8 @@ const struct command cli_commands[] = {
     {"plan", "MODEL... | --all", "what compress would do, and give",
      COMPRESS_OPTIONS | OPT_ALL | OPT_KEEP, 0, SIZE_MAX, cli_plan, false},
     {"compress",
-     "MODEL... | --all [--family] [--yes] [--keep] [--base MODEL] [--include-base] [--live]",
+     "MODEL... | --all [--family] [--yes] [--keep] [--base MODEL] [--include-base] [--live] "
+     "[--shared]",
      "store models compressed, losslessly", COMPRESS_OPTIONS | OPT_ALL | OPT_YES | OPT_KEEP, 0,
      SIZE_MAX, cli_compress, false},
     {"decompress", "MODEL... | --all [--family] [--yes] [--to DIR]",
@@ -51,6 +52,9 @@ const struct command cli_commands[] = {
     {"verify", "[MODEL...] [--repair]", "read and check everything that is stored", OPT_REPAIR, 0,
      SIZE_MAX, cli_verify, false},
     {"gc", "[--dry-run]", "remove what nothing needs any more", OPT_DRY_RUN, 0, 0, cli_gc, false},
+    {"trust", "[DIR [--revoke] [--yes]]",
+     "use the store DIR of another user, or list those that you trust", OPT_REVOKE | OPT_YES, 0, 1,
+     cli_trust, false},
     {"jobs", "[--resume | --clear]", "work that was interrupted; --resume does it",
      OPT_RESUME | OPT_CLEAR, 0, 0, cli_jobs, false},
     {"log", "", "what was done, when, and what it gave", 0, 0, 0, cli_log, false},
@@ -111,6 +115,8 @@ static const struct option long_options[] = {
     {"by", required_argument, NULL, LONG_OPT + 19},
     {"format", required_argument, NULL, LONG_OPT + 20},
     {"tensor", required_argument, NULL, LONG_OPT + 21},
+    {"shared", no_argument, NULL, LONG_OPT + 22},
+    {"revoke", no_argument, NULL, LONG_OPT + 23},
     {NULL, 0, NULL, 0},
 };
 
@@ -362,6 +368,7 @@ static int take_option(struct cli *cli, int c)
         if (c < LONG_OPT)
             return -1;
         cli->given |= 1u << (c - LONG_OPT);
+        cli->options.shared |= c - LONG_OPT == 22;
         for (size_t i = 0; i < COUNT_OF(values); i++)
             if (values[i].bit == 1 << (c - LONG_OPT))
                 *values[i].value = optarg;

@@ -40,6 +40,8 @@ enum {
     OPT_BY = 1 << 19,
     OPT_FORMAT = 1 << 20,
     OPT_TENSOR = 1 << 21,
+    OPT_SHARED = 1 << 22,
+    OPT_REVOKE = 1 << 23,
 };
 
 struct cli {
@@ -126,6 +128,7 @@ int cli_delete(struct cli *cli);
 int cli_verify(struct cli *cli);
 int cli_optimize(struct cli *cli);
 int cli_gc(struct cli *cli);
+int cli_trust(struct cli *cli);
 int cli_jobs(struct cli *cli);
 int cli_log(struct cli *cli);
 int cli_bench(struct cli *cli);

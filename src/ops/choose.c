@@ -13,7 +13,7 @@ enum {
     WINDOW_MOST = 32 * 1024,
     WINDOW_SHARE = 2048,         /* of the elements, for each window */
     WINDOW_OTHERS = 1024 * 1024, /* bytes of everything else */
-    ENTRY_COST = 104,
+    ENTRY_COST = 112,
     TABLES_FROM = 64 * 1024,  /* elements: smaller tensors are not worth the time */
     ENOUGH = 4096,            /* encoded bytes of a sample that tell what a sparse delta takes */
     CLOSER_MOST = 256 * 1024, /* elements of a window for that */

@@ -32,8 +32,26 @@ struct run {
     struct store *store;
     struct transfer *transfer;
     struct progress *progress;
+    uint32_t item, items; /* the file in flight, of all that are planned */
     bool keep;
     struct buf *notes;
+    struct cache_links *links; /* of the hub caches that files of the plan lie in */
+    size_t link_count, link_cap;
+    struct viewer *viewers; /* models that name files, by file */
+    size_t viewer_count, viewer_cap;
+};
+
+/* The links of a hub cache, read once. */
+struct cache_links {
+    const char *root;
+    struct hub_links links;
+};
+
+/* A model's name for a file. */
+struct viewer {
+    uint32_t file;
+    const struct lib_model *model;
+    const char *name;
 };
 
 /* Small tensors on their way into a pack: encoded already. */
@@ -56,8 +74,10 @@ struct work {
     const struct lib_model *model;
     struct manifest manifest;
     int fd;
+    bool leased; /* nobody can write to it unseen */
     struct stat st;
     struct hasher *whole, *range;
+    struct hash_tree tree; /* of the range */
     struct digest *digest;
     struct pack pack;
 };
@@ -68,6 +88,7 @@ static void work_release(struct work *work)
     cleanup_fd(&work->fd);
     hasher_free(work->whole);
     hasher_free(work->range);
+    free(work->tree.parts);
     digest_free(work->digest);
     free(work->pack.entries);
     free(work->pack.smalls);
@@ -198,10 +219,11 @@ static int flush_pack(struct work *work, struct err *err)
 static struct object_entry entry_of(const struct work *work, size_t index)
 {
     const struct manifest_range *range = &work->manifest.ranges[index];
-    struct object_entry entry = {
-        .id = range->id, .base = range->base, .bytes = range->bytes, .dtype = range->dtype};
-    if (!hash128_is_zero(&range->base))
+    struct object_entry entry = {.id = range->id, .bytes = range->bytes, .dtype = range->dtype};
+    if (range->base_count) {
+        entry.base = range->bases[0];
         entry.base_dtype = work->plan->ranges[index].base_dtype;
+    }
     return entry;
 }
 
@@ -226,6 +248,8 @@ static int add_to_pack(struct work *work, size_t index, enum codec codec,
     hasher_update(sums->whole, raw, range->bytes);
     if (sums->digest)
         digest_update(sums->digest, raw, range->bytes);
+    struct sha256 leaf = hash_tree_leaf(raw, range->bytes);
+    hash_tree_add(sums->tree, &leaf);
     struct codec_chunk chunk = {range->dtype, raw, base ? from : NULL, range->bytes, base_n};
     size_t count = pack->count;
     struct small *small = ARRAY_ADD(pack->smalls, count, pack->small_cap);
@@ -265,7 +289,7 @@ static bool in_pack(const struct pack *pack, const struct hash128 *id)
     return false;
 }
 
-static bool is_known(const struct work *work, const struct hash128 *id)
+static bool has_bytes(const struct work *work, const struct hash128 *id)
 {
     switch (store_has(work->run->store, id)) {
     case CONTENT_OBJECT:
@@ -278,12 +302,32 @@ static bool is_known(const struct work *work, const struct hash128 *id)
     }
 }
 
+/*
+ * Whether the store has the bytes, and everything that decoding them needs, which becomes the
+ * range's bases. What no manifest names may be left from a crash, and is opened to find out.
+ */
+static bool is_known(struct work *work, struct manifest_range *range)
+{
+    const struct hash128 *id = &range->id;
+    struct store *store = work->run->store;
+    struct hash128 bases[BASES_DEEP];
+    size_t count = 0;
+    struct content *content = NULL;
+    bool known = has_bytes(work, id) && store_bases(store, id, bases, &count, NULL) == 0;
+    if (known && !store_is_needed(store, id))
+        known = content_open(store, id, &content, NULL) == 0;
+    content_free(content);
+    if (known)
+        manifest_set_bases(&work->manifest, range, bases, count);
+    return known;
+}
+
 /* One range: a reference, or encoded as planned. What goes by is hashed in any case. */
 static int store_range(struct work *work, size_t index, struct err *err)
 {
     const struct plan_range *plan = &work->plan->ranges[index];
     struct manifest_range *range = &work->manifest.ranges[index];
-    const struct transfer_sums sums = {work->range, work->whole, work->digest};
+    const struct transfer_sums sums = {work->range, work->whole, work->digest, &work->tree};
     struct content *base = NULL;
     enum codec codec = plan->codec;
     hasher_reset(work->range, 0);
@@ -292,8 +336,7 @@ static int store_range(struct work *work, size_t index, struct err *err)
         return r;
     if (in_pack(&work->pack, &range->id))
         r = flush_pack(work, err);
-    if (r == 0 && is_known(work, &range->id)) {
-        range->base = store_base_of(work->run->store, &range->id);
+    if (r == 0 && is_known(work, range)) {
         r = transfer_hash(work->run->transfer, work->fd, range->offset, range->bytes, &sums, err);
     } else if (r == 0) {
         bool delta = !hash128_is_zero(&plan->base) &&
@@ -302,7 +345,7 @@ static int store_range(struct work *work, size_t index, struct err *err)
                      store_may_be_delta(work->run->store, &range->id, &plan->base) &&
                      content_open(work->run->store, &plan->base, &base, NULL) == 0;
         if (delta)
-            range->base = plan->base;
+            manifest_set_bases(&work->manifest, range, &plan->base, 1);
         else if (codec_needs_base(codec) || plan->reference)
             codec = plan->reference && !dtype_is_float(plan->dtype) ? CODEC_ZSTD
                     : plan->reference                               ? CODEC_PLANES
@@ -311,6 +354,7 @@ static int store_range(struct work *work, size_t index, struct err *err)
                                       : encode_object(work, index, codec, base, &sums, err);
     }
     content_free(base);
+    range->sha = hash_tree_end(&work->tree, TREE_RANGE, range->bytes);
     struct hash128 seen = hasher_digest(work->range);
     if (r == 0 && !hash128_equal(&seen, &range->id))
         r = err_set(err, ERR_CHANGED, "it changed since it was indexed; scan again");
@@ -340,6 +384,9 @@ static int encode_file(struct work *work, struct err *err)
     if (r == 0)
         r = flush_pack(work, err);
     work->manifest.hash = hasher_digest(work->whole);
+    for (size_t i = 0; i < work->manifest.range_count; i++)
+        hash_tree_add(&work->tree, &work->manifest.ranges[i].sha);
+    work->manifest.sha = hash_tree_end(&work->tree, TREE_FILE, work->manifest.size);
     if (r == 0)
         r = check_digest(work, err);
     return r < 0 ? r : store_publish(work->run->store, err);
@@ -347,70 +394,113 @@ static int encode_file(struct work *work, struct err *err)
 
 /* ---- comparing ---- */
 
-static int compare_range(struct work *work, size_t index, struct err *err)
+/* whole: gets the bytes; NULL: not wanted. */
+static int compare_range(struct work *work, size_t index, struct hasher *whole, struct err *err)
 {
     const struct manifest_range *range = &work->manifest.ranges[index];
+    const struct transfer_sums sums = {.whole = whole};
     struct content *content;
+    struct transfer_part part;
     int r = content_open(work->run->store, &range->id, &content, err);
     if (r < 0)
         return r == ERR_NOTFOUND || r == ERR_CHANGED ? ERR_DAMAGED : r;
-    if (content_bytes(content) != range->bytes)
-        r = err_set(err, ERR_DAMAGED, "an object has another length than the tensor");
-    else
-        r = transfer_compare(work->run->transfer, content, work->fd, range->offset, err);
+    r = transfer_part_of(content, range, work->fd, &part, err);
+    if (r == 0)
+        r = transfer_compare(work->run->transfer, &part, &sums, err);
     content_free(content);
     return r;
 }
 
-/*
- * The bytes that an id was known for are others: XXH3 met its like. The tensor is stored under
- * the id with the next seed.
- */
+static int hash_range(struct work *work, size_t index, uint64_t seed, struct hash128 *ret,
+                      struct err *err)
+{
+    const struct manifest_range *range = &work->manifest.ranges[index];
+    struct hasher *hasher = hasher_new(seed);
+    const struct transfer_sums sums = {.range = hasher};
+    int r = transfer_hash(work->run->transfer, work->fd, range->offset, range->bytes, &sums, err);
+    *ret = hasher_digest(hasher);
+    hasher_free(hasher);
+    return r;
+}
+
+/* Stores the tensor standalone, under the id with this seed. */
 static int store_reseeded(struct work *work, size_t index, uint64_t seed, struct err *err)
 {
     struct manifest_range *range = &work->manifest.ranges[index];
-    struct hasher *hasher = hasher_new(seed);
-    struct transfer_sums sums = {.range = hasher};
-    int r = transfer_hash(work->run->transfer, work->fd, range->offset, range->bytes, &sums, err);
-    range->id = hasher_digest(hasher);
-    range->base = (struct hash128){0};
-    hasher_free(hasher);
-    sums = (struct transfer_sums){0};
+    static const struct transfer_sums none;
+    int r = hash_range(work, index, seed, &range->id, err);
+    manifest_set_bases(&work->manifest, range, NULL, 0);
     if (r == 0 && store_has(work->run->store, &range->id) == CONTENT_NONE)
         r = encode_object(work, index, dtype_is_float(range->dtype) ? CODEC_PLANES : CODEC_ZSTD,
-                          NULL, &sums, err);
+                          NULL, &none, err);
     return r < 0 ? r : store_publish(work->run->store, err);
+}
+
+/*
+ * What the store gives back for an id are other bytes. Only where the file still has the bytes that
+ * the id was made of is that a hash collision (or a damaged object): then they are stored under
+ * another id. Else the file has changed.
+ */
+static int resolve_collision(struct work *work, size_t index, struct err *err)
+{
+    struct hash128 now;
+    int r = hash_range(work, index, 0, &now, err);
+    if (r == 0 && !hash128_equal(&now, &work->manifest.ranges[index].id))
+        return err_set(err, ERR_CHANGED, "it changed while it was compressed; it stays as it is");
+    if (r == 0)
+        r = ERR_DAMAGED;
+    for (uint64_t seed = 1; r == ERR_DAMAGED && seed < SEEDS; seed++)
+        if ((r = store_reseeded(work, index, seed, err)) == 0)
+            r = compare_range(work, index, NULL, err);
+    return r;
+}
+
+/* What was compared must be what was hashed and is written down, as a whole too. */
+static int check_compared(struct work *work, const struct hasher *whole, bool reseeded,
+                          struct err *err)
+{
+    struct hash128 hash = hasher_digest(whole);
+    bool same = hash128_equal(&hash, &work->manifest.hash);
+    if (reseeded)
+        same = transfer_decode_file(work->run->transfer, work->run->store, &work->manifest, -1,
+                                    true, NULL) == 0;
+    return same ? 0
+                : err_set(err, ERR_CHANGED,
+                          "it changed while it was compressed; it stays as it is");
 }
 
 static int compare_file(struct work *work, struct err *err)
 {
     struct store *store = work->run->store;
+    struct hasher *whole = hasher_new(0);
+    bool any = false;
     int r = store_put_manifest(store, &work->manifest, err);
     progress_phase(work->run->progress, "comparing");
     store_prefer_objects(store, true);
     for (size_t i = 0; i < work->manifest.range_count && r == 0; i++) {
-        bool reseeded = false;
-        r = compare_range(work, i, err);
-        for (uint64_t seed = 1; r == ERR_DAMAGED && seed < SEEDS; seed++) {
-            reseeded = true;
-            if ((r = store_reseeded(work, i, seed, err)) == 0)
-                r = compare_range(work, i, err);
-        }
-        if (r == 0 && reseeded)
+        r = compare_range(work, i, whole, err);
+        if (r != ERR_DAMAGED)
+            continue;
+        any = true;
+        r = resolve_collision(work, i, err);
+        if (r == 0)
             r = store_put_manifest(store, &work->manifest, err);
     }
+    if (r == 0)
+        r = check_compared(work, whole, any, err);
     store_prefer_objects(store, false);
+    hasher_free(whole);
     return r;
 }
 
 /* ---- removing the original ---- */
 
-static int write_note(const struct work *work, struct err *err)
+static int write_note(const struct work *work, int dir, struct err *err)
 {
     const struct manifest *m = &work->manifest;
     AUTO_FREE char *name = store_note_path(m);
     AUTO_BUF struct buf text = {0}, quoted = {0};
-    AUTO_FD int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    AUTO_FD int fd = openat(dir, file_base(name), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
         return err_sys(err, "%s", name);
     text_shell_quote(&quoted, work->model->name);
@@ -424,26 +514,27 @@ static int write_note(const struct work *work, struct err *err)
     return r == 0 && fsync(fd) < 0 ? err_sys(err, "%s", name) : r;
 }
 
-static void remove_links(const struct manifest *m)
-{
-    for (size_t i = 0; i < m->link_count; i++) {
-        if (store_is_link(&m->links[i]))
-            (void)unlink(m->links[i].path);
-    }
-    for (size_t i = 0; i < m->link_count; i++) {
-        AUTO_FREE char *path = file_dir(m->links[i].path);
-        AUTO_FD int dir = file_open_dir(AT_FDCWD, path, NULL);
-        if (dir >= 0)
-            (void)file_sync_dir(dir, NULL);
-    }
-}
-
-static bool still_ours(const struct work *work, const char *path)
+/* Whether it is the file that was read, by all that rename leaves as it was. */
+static bool still_ours(const struct work *work, int dir, const char *name)
 {
     struct stat st;
-    return lstat(path, &st) == 0 && st.st_dev == work->st.st_dev && st.st_ino == work->st.st_ino &&
-           st.st_size == work->st.st_size && st.st_mtim.tv_sec == work->st.st_mtim.tv_sec &&
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == work->st.st_dev &&
+           st.st_ino == work->st.st_ino && st.st_size == work->st.st_size &&
+           st.st_mtim.tv_sec == work->st.st_mtim.tv_sec &&
            st.st_mtim.tv_nsec == work->st.st_mtim.tv_nsec;
+}
+
+/* Whether nothing about the file has changed since: its ctime cannot be set back. */
+static bool same_ctime(int fd, const struct timespec *then)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && st.st_ctim.tv_sec == then->tv_sec &&
+           st.st_ctim.tv_nsec == then->tv_nsec;
+}
+
+static int changed(struct err *err)
+{
+    return err_set(err, ERR_CHANGED, "it was changed or replaced while it was compressed");
 }
 
 static int add_link(struct manifest *m, const char *root, const struct hub_link *found,
@@ -460,89 +551,193 @@ static int add_link(struct manifest *m, const char *root, const struct hub_link 
     return 0;
 }
 
+/* The links of the cache, read at its first file of this run. */
+static int links_of(struct run *run, const char *root, const struct hub_links **ret,
+                    struct err *err)
+{
+    for (size_t i = 0; i < run->link_count; i++) {
+        *ret = &run->links[i].links;
+        if (strcmp(run->links[i].root, root) == 0)
+            return 0;
+    }
+    struct cache_links *added = ARRAY_ADD(run->links, run->link_count, run->link_cap);
+    added->root = root;
+    *ret = &added->links;
+    int r = hub_links_read(root, &added->links, err);
+    if (r < 0)
+        run->link_count--;
+    return r;
+}
+
 /* The links of a hub cache that lead to the file. */
 static int add_links(struct work *work, struct err *err)
 {
-    struct hub_links links;
+    const struct hub_links *links;
+    size_t count = 0;
     if (strcmp(work->model->source, "hf") != 0)
         return 0;
-    int r = hub_links_read(work->model->root, &links, err);
-    for (size_t i = 0; i < links.count && r == 0; i++)
-        if (links.links[i].dev == work->st.st_dev && links.links[i].ino == work->st.st_ino)
-            r = add_link(&work->manifest, work->model->root, &links.links[i], err);
-    hub_links_release(&links);
+    int r = links_of(work->run, work->model->root, &links, err);
+    const struct hub_link *found =
+        r < 0 ? NULL : hub_links_to(links, work->st.st_dev, work->st.st_ino, &count);
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = add_link(&work->manifest, work->model->root, &found[i], err);
+    return r;
+}
+
+/* Adds links to a manifest of the store, and removes them. */
+static int take_links(struct store *store, const struct manifest *m, const char *root,
+                      const struct hub_link *found, size_t count, struct err *err)
+{
+    struct manifest more = *m;
+    AUTO_FREE char *fid = mem_strdup(m->fid);
+    int r = 0;
+    more.arena = (struct arena){0};
+    more.links = NULL;
+    more.link_count = more.link_cap = 0;
+    for (size_t i = 0; i < m->link_count; i++)
+        *ARRAY_ADD(more.links, more.link_count, more.link_cap) = m->links[i];
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = add_link(&more, root, &found[i], err);
+    if (r == 0)
+        r = store_put_manifest(store, &more, err);
+    if (r == 0)
+        store_remove_links(store, store_find(store, fid));
+    free(more.links);
+    arena_release(&more.arena);
     return r;
 }
 
 /*
- * A revision that was downloaded meanwhile may lead to the file that is gone now: such links go
- * too, and come back with it, like those that were there before.
+ * Revisions that were downloaded meanwhile may lead to files that are gone now: such links go too,
+ * and come back with them, like those that were there before.
  */
-static int take_new_links(struct work *work, struct err *err)
+static int take_new_links(struct run *run, struct err *err)
 {
-    struct manifest *m = &work->manifest;
-    struct hub_links links;
-    if (strcmp(work->model->source, "hf") != 0)
-        return 0;
-    int r = hub_links_to_missing(work->model->root, m->path, &links, err);
-    for (size_t i = 0; i < links.count && r == 0; i++)
-        r = add_link(m, work->model->root, &links.links[i], err);
-    if (r == 0 && links.count)
-        r = store_put_manifest(work->run->store, m, err);
-    if (r == 0 && links.count)
-        remove_links(m);
-    hub_links_release(&links);
+    int r = 0;
+    for (size_t i = 0; i < run->link_count && r == 0; i++) {
+        struct hub_links links;
+        const char *root = run->links[i].root;
+        r = hub_links_read(root, &links, err);
+        for (size_t k = 0; k < store_manifest_count(run->store) && r == 0; k++) {
+            const struct manifest *m = store_manifest(run->store, k);
+            size_t count = 0;
+            const struct hub_link *found = hub_links_missing(&links, root, m->path, &count);
+            if (count && manifest_is_away(m))
+                r = take_links(run->store, m, root, found, count, err);
+        }
+        hub_links_release(&links);
+    }
     return r;
 }
 
+/* Once more, by content: what was changed before the rename, whose ctime hides that. */
+static int compare_again(struct work *work, struct err *err)
+{
+    int r = 0;
+    store_prefer_objects(work->run->store, true);
+    for (size_t i = 0; i < work->manifest.range_count && r == 0; i++)
+        r = compare_range(work, i, NULL, err);
+    store_prefer_objects(work->run->store, false);
+    return r == ERR_DAMAGED ? changed(err) : r;
+}
+
+/*
+ * The last look before the only step that cannot be undone: the file, aside under this name, is
+ * ours, nobody uses it, and nothing of it was changed since it was compared. What stays is the
+ * instant between this and the unlink (docs/safety.md).
+ */
+static int last_look(struct work *work, int dir, const char *aside, const struct timespec *ctime,
+                     struct err *err)
+{
+    int r = guard_unused(work->fd, &work->st, NULL, err);
+    if (r == 0 && !still_ours(work, dir, aside))
+        r = changed(err);
+    if (r == 0 && work->leased)
+        return guard_lease_check(work->fd, err);
+    if (r == 0)
+        r = compare_again(work, err);
+    return r == 0 && !same_ctime(work->fd, ctime) ? changed(err) : r;
+}
+
+/* The original goes. What fails before the unlink is undone; after it nothing fails any more. */
 static int remove_original(struct work *work, struct err *err)
 {
     const struct manifest *m = &work->manifest;
-    AUTO_FREE char *aside = store_aside_path(m), *dir_path = file_dir(m->path);
-    AUTO_FD int dir = file_open_dir(AT_FDCWD, dir_path, err);
-    int r = dir < 0 ? dir : store_set_state(work->run->store, m->fid, MANIFEST_STORED, err);
+    const char *name = file_base(m->path);
+    struct store *store = work->run->store;
+    struct stat moved;
+    struct err why = {0};
+    AUTO_FREE char *aside = store_aside_name(m);
+    AUTO_FD int dir = store_open_folder(store, m, m->path, err);
+    int r = dir < 0 ? dir : store_set_state(store, m->fid, MANIFEST_STORED, err);
+    if (r == 0 && !work->leased && !same_ctime(work->fd, &work->st.st_ctim))
+        r = changed(err);
     if (r < 0)
         return r;
-    if (renameat2(AT_FDCWD, m->path, AT_FDCWD, aside, RENAME_NOREPLACE) < 0)
-        return err_sys(err, "moving the original aside");
-    r = file_sync_dir(dir, err);
-    if (r == 0 && m->note)
-        r = write_note(work, err);
+    if (file_rename_new(dir, name, dir, aside, &why) < 0)
+        return err_set(err, why.code, "moving the original aside: %.400s", why.text);
+    if (fstat(work->fd, &moved) < 0)
+        r = err_sys(err, "%s", m->path);
     if (r == 0)
-        remove_links(m);
-    /* The last look before the only step that cannot be undone. */
-    if (r == 0)
-        r = guard_unused(work->fd, &work->st, NULL, err);
-    if (r == 0 && !still_ours(work, aside))
-        r = err_set(err, ERR_CHANGED, "it was replaced while it was compressed");
-    if (r == 0 && unlink(aside) < 0)
-        r = err_sys(err, "removing the original");
-    if (r == 0) {
-        work->manifest.state = MANIFEST_STORED;
         r = file_sync_dir(dir, err);
-        return r < 0 ? r : take_new_links(work, err);
+    if (r == 0 && m->note)
+        r = write_note(work, dir, err);
+    if (r == 0)
+        store_remove_links(store, m);
+    if (r == 0)
+        r = last_look(work, dir, aside, &moved.st_ctim, err);
+    if (r == 0 && unlinkat(dir, aside, 0) < 0)
+        r = err_sys(err, "removing the original");
+    if (r < 0) {
+        if (file_rename_new(dir, aside, dir, name, NULL) == 0)
+            (void)store_settle(store, m, NULL);
+        return r;
     }
-    if (renameat2(AT_FDCWD, aside, AT_FDCWD, m->path, RENAME_NOREPLACE) == 0)
-        (void)store_settle(m, NULL);
-    return r;
+    work->manifest.state = MANIFEST_STORED;
+    if (file_sync_dir(dir, &why) < 0)
+        buf_printf(work->run->notes, "%s: is compressed; %s\n", m->path, why.text);
+    return 0;
 }
 
 /* ---- one file ---- */
 
+static int by_file(const void *a, const void *b)
+{
+    const struct viewer *x = a, *y = b;
+    return x->file != y->file ? (x->file < y->file ? -1 : 1) : (x > y) - (x < y);
+}
+
+/* Which models name which files, sorted by file. */
+static void list_viewers(struct run *run)
+{
+    for (size_t i = 0; i < run->library->model_count; i++) {
+        const struct lib_model *model = &run->library->models[i];
+        for (size_t f = 0; f < model->file_count; f++)
+            *ARRAY_ADD(run->viewers, run->viewer_count, run->viewer_cap) =
+                (struct viewer){model->files[f], model, model->file_names[f]};
+    }
+    if (run->viewer_count)
+        qsort(run->viewers, run->viewer_count, sizeof *run->viewers, by_file);
+}
+
 static void add_views(struct work *work)
 {
     struct manifest *m = &work->manifest;
-    const struct library *library = work->run->library;
-    for (size_t i = 0; i < library->model_count; i++) {
-        const struct lib_model *model = &library->models[i];
-        for (size_t f = 0; f < model->file_count; f++) {
-            if (model->files[f] != work->plan->file)
-                continue;
-            struct manifest_view *view = ARRAY_ADD(m->views, m->view_count, m->view_cap);
-            *view = (struct manifest_view){model->id,   model->name,         model->source,
-                                           model->root, model->path,         model->revision,
-                                           model->run,  model->file_names[f]};
-        }
+    const struct run *run = work->run;
+    size_t low = 0, high = run->viewer_count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (run->viewers[middle].file < work->plan->file)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < run->viewer_count && run->viewers[low].file == work->plan->file; low++) {
+        const struct lib_model *model = run->viewers[low].model;
+        struct manifest_view *view = ARRAY_ADD(m->views, m->view_count, m->view_cap);
+        *view = (struct manifest_view){model->id,   model->name,     model->source,
+                                       model->root, model->path,     model->revision,
+                                       model->run,  run->viewers[low].name};
     }
 }
 
@@ -562,8 +757,13 @@ static int begin_file(struct work *work, struct err *err)
     work->fd = file_open_found(work->model->root, work->file->path, &work->st, err);
     if (work->fd < 0)
         return work->fd;
+    work->leased = guard_lease(work->fd);
+    transfer_watch(run->transfer, work->leased ? work->fd : -1);
     meta_describe(m, work->file->path, &work->st);
     m->root = work->model->root;
+    AUTO_FD int folder = store_open_folder(run->store, m, m->path, err);
+    if (folder < 0)
+        return folder;
     m->format = format_name(work->file->format);
     m->time = time(NULL);
     m->freed = work->st.st_nlink > 1 + guard.links ? 0 : (uint64_t)work->st.st_blocks * 512;
@@ -606,6 +806,14 @@ static uint64_t space_for(const struct plan_file *plan)
     return plan->estimated + plan->estimated / 20 + (1 << 20);
 }
 
+/* Whether the original lies where it lay; changed or not, it is then the user's. */
+static bool is_in_place(const struct work *work)
+{
+    struct stat st;
+    return lstat(work->manifest.path, &st) == 0 && st.st_dev == work->st.st_dev &&
+           st.st_ino == work->st.st_ino;
+}
+
 /* All steps for one file. On any failure the original is in its place and the store as before. */
 static int compress_file(struct run *run, const struct plan_file *plan, struct manifest *ret,
                          struct err *err)
@@ -628,9 +836,10 @@ static int compress_file(struct run *run, const struct plan_file *plan, struct m
     if (r == 0)
         r = run->keep ? store_set_state(run->store, work.manifest.fid, MANIFEST_KEPT, err)
                       : remove_original(&work, err);
+    transfer_watch(run->transfer, -1);
     /* Only while the original and its links are in place may what is stored of it go. */
-    if (r < 0 && begun && still_ours(&work, work.manifest.path) &&
-        store_settle(&work.manifest, NULL) == 0)
+    if (r < 0 && begun && is_in_place(&work) &&
+        store_settle(run->store, &work.manifest, NULL) == 0)
         (void)store_drop_manifest(run->store, work.manifest.fid, NULL);
     if (r < 0 && begun)
         store_forget(run->store);
@@ -646,15 +855,34 @@ static int compress_file(struct run *run, const struct plan_file *plan, struct m
 
 /* ---- the whole plan ---- */
 
-struct done_model *done_of(struct done_report *report, const struct lib_model *model)
+struct done_model *done_of(struct done_report *report, const char *id, const char *name)
 {
-    for (size_t i = 0; i < report->count; i++)
-        if (strcmp(report->models[i].id, model->id) == 0)
-            return &report->models[i];
+    struct hash128 key = hash128_of(id, strlen(id));
+    uint64_t at;
+    if (map_get(&report->by_id, &key, &at))
+        return &report->models[at];
+    map_put(&report->by_id, &key, report->count);
     struct done_model *done = ARRAY_ADD(report->models, report->count, report->cap);
-    memcpy(done->id, model->id, sizeof done->id);
-    done->name = mem_strdup(model->name);
+    snprintf(done->id, sizeof done->id, "%s", id);
+    done->name = mem_strdup(name);
     return done;
+}
+
+void done_merge(struct done_report *all, struct done_report *part)
+{
+    for (size_t i = 0; i < part->count; i++) {
+        struct done_model *from = &part->models[i];
+        struct done_model *to = done_of(all, from->id, from->name);
+        to->size += from->size;
+        to->stored += from->stored;
+        to->freed += from->freed;
+        to->files += from->files;
+        to->seconds += from->seconds;
+        to->left += from->left;
+        if (!to->error)
+            to->error = TAKE_PTR(from->error);
+    }
+    done_report_release(part);
 }
 
 void done_fail(struct done_model *done, const char *path, const struct err *why)
@@ -671,6 +899,7 @@ void done_report_release(struct done_report *report)
         free(report->models[i].error);
     }
     free(report->models);
+    map_release(&report->by_id);
     buf_release(&report->notes);
     *report = (struct done_report){0};
 }
@@ -698,6 +927,42 @@ void done_log(struct store *store, const char *what, const struct done_report *r
     (void)store_log(store, text.data, text.len, NULL);
 }
 
+/* One file of the plan, and what the report says of it. */
+static int compress_planned(struct run *run, const struct plan_file *file,
+                            struct done_report *report, struct err *err)
+{
+    const struct lib_model *model = &run->library->models[file->model];
+    struct done_model *done = done_of(report, model->id, model->name);
+    struct manifest manifest = {0};
+    double start = ops_now();
+    int r = compress_file(run, file, &manifest, err);
+    done->seconds += ops_now() - start;
+    if (r < 0) {
+        done->left++;
+        done_fail(done, run->library->files[file->file].path, err);
+    } else {
+        uint64_t takes = manifest_takes(&manifest);
+        done->files++;
+        done->size += manifest.size;
+        done->stored += takes;
+        done->freed += (run->keep ? 0 : (int64_t)manifest.freed) - (int64_t)takes;
+    }
+    manifest_release(&manifest);
+    return r;
+}
+
+/* What follows when all files of a store are done: nothing of it undoes them. */
+static void finish_store(struct run *run, struct done_report *report)
+{
+    struct err why = {0};
+    if (take_new_links(run, &why) < 0)
+        buf_printf(run->notes, "links that were made meanwhile were not looked at: %s\n",
+                   why.text);
+    if (store_tidy(run->store, run->notes, &why) < 0) /* a base that is held and now stored, too */
+        buf_printf(run->notes, "%s\n", why.text);
+    done_log(run->store, run->keep ? "compress --keep" : "compress", report);
+}
+
 static int compress_into(struct run *run, const char *store, struct done_report *report,
                          struct err *err)
 {
@@ -715,43 +980,36 @@ static int compress_into(struct run *run, const char *store, struct done_report 
     ops_remember_store(run->ops, store);
     run->transfer = transfer_new(run->ops, run->progress);
     for (size_t f = 0; f < plan->file_count && r != ERR_CANCELLED; f++) {
-        const struct plan_file *file = &plan->files[f];
-        const struct lib_model *model = &run->library->models[file->model];
         struct err why = {0};
-        struct manifest manifest = {0};
-        if (file->skip || strcmp(file->store, store) != 0)
+        if (plan->files[f].skip || strcmp(plan->files[f].store, store) != 0)
             continue;
-        progress_item(run->progress, (uint32_t)f + 1, (uint32_t)plan->file_count);
-        struct done_model *done = done_of(report, model);
-        double start = ops_now();
-        r = compress_file(run, file, &manifest, &why);
-        done->seconds += ops_now() - start;
-        if (r < 0)
-            done_fail(done, run->library->files[file->file].path, &why);
+        progress_item(run->progress, ++run->item, run->items);
+        r = compress_planned(run, &plan->files[f], report, &why);
         if (r < 0 && first == 0) {
             first = r;
             if (err)
                 *err = why;
         }
-        if (r == 0) {
-            done->files++;
-            done->size += manifest.size;
-            uint64_t takes = manifest_takes(&manifest);
-            done->stored += takes;
-            done->freed += (run->keep ? 0 : (int64_t)manifest.freed) - (int64_t)takes;
-        }
-        manifest_release(&manifest);
     }
-    (void)store_tidy(run->store, NULL); /* a base that is held and now stored, too */
-    for (size_t i = 0; i < report->count; i++)
-        report->models[i].state = report->models[i].error && !report->models[i].files ? "plain"
-                                  : report->models[i].error                           ? "partial"
-                                  : run->keep                                         ? "kept"
-                                              : "compressed";
-    done_log(run->store, run->keep ? "compress --keep" : "compress", report);
+    finish_store(run, report);
     transfer_free(run->transfer);
     store_close(run->store);
-    return first;
+    return r == ERR_CANCELLED ? r : first;
+}
+
+/* The files of a store that could not be opened fail with the reason. */
+static void fail_store(const struct run *run, const char *store, struct done_report *report,
+                       const struct err *why)
+{
+    for (size_t f = 0; f < run->plan->file_count; f++) {
+        const struct plan_file *file = &run->plan->files[f];
+        const struct lib_model *model = &run->library->models[file->model];
+        if (file->skip || strcmp(file->store, store) != 0)
+            continue;
+        struct done_model *done = done_of(report, model->id, model->name);
+        done->left++;
+        done_fail(done, store, why);
+    }
 }
 
 /* Refuses a plan that would do nothing, or free nothing, with the reason. */
@@ -781,7 +1039,7 @@ int ops_compress(struct ops *ops, const struct library *library, const struct pl
                       .notes = &ret->notes};
     struct path_list stores = {0};
     *ret = (struct done_report){0};
-    int r = ops_may_write(ops, err);
+    int r = ops_may_write(ops, err), first = 0;
     if (r == 0)
         r = check_worth(plan, keep, err);
     if (r < 0)
@@ -789,12 +1047,34 @@ int ops_compress(struct ops *ops, const struct library *library, const struct pl
     for (size_t f = 0; f < plan->file_count; f++) {
         if (plan->files[f].skip)
             continue;
+        run.items++;
         path_list_add(&stores, plan->files[f].store);
         if (progress)
             atomic_fetch_add(&progress->total, 2 * library->files[plan->files[f].file].size);
     }
-    for (size_t i = 0; i < stores.count && r == 0; i++)
-        r = compress_into(&run, stores.paths[i], ret, err);
+    list_viewers(&run);
+    for (size_t i = 0; i < stores.count && r != ERR_CANCELLED; i++) {
+        struct done_report part = {0};
+        struct err why = {0};
+        r = compress_into(&run, stores.paths[i], &part, &why);
+        if (r < 0 && r != ERR_CANCELLED && !part.count)
+            fail_store(&run, stores.paths[i], &part, &why);
+        done_merge(ret, &part);
+        if (r < 0 && first == 0) {
+            first = r;
+            if (err)
+                *err = why;
+        }
+    }
+    for (size_t i = 0; i < ret->count; i++)
+        ret->models[i].state = ret->models[i].error && !ret->models[i].files ? "plain"
+                               : ret->models[i].error                       ? "partial"
+                               : keep                                       ? "kept"
+                                                                            : "compressed";
+    for (size_t i = 0; i < run.link_count; i++)
+        hub_links_release(&run.links[i].links);
+    free(run.links);
+    free(run.viewers);
     path_list_release(&stores);
-    return r;
+    return first;
 }

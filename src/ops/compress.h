@@ -11,7 +11,7 @@ struct done_model {
     char *name;
     uint64_t size, stored;
     int64_t freed;
-    size_t files;
+    size_t files, left; /* that were done, and that were not */
     double seconds;
     const char *state; /* as in --json */
     char *error;       /* NULL, or the first thing that went wrong; foreign bytes */
@@ -20,14 +20,15 @@ struct done_model {
 struct done_report {
     struct done_model *models;
     size_t count, cap;
+    struct map by_id; /* hash of the id -> index of models */
     struct buf notes; /* lines for the user; foreign bytes */
 };
 void done_report_release(struct done_report *report);
 
 /*
  * Carries the plan out, file by file. A file that fails stays as it was and is named in the
- * report; the others go on. A cancel takes back the file in flight. Returns 0, or what went
- * wrong first.
+ * report; the others go on, those of other stores too. A cancel takes back the file in flight.
+ * Returns 0, or what went wrong first.
  */
 int ops_compress(struct ops *ops, const struct library *library, const struct plan *plan, bool keep,
                  struct progress *progress, struct done_report *ret, struct err *err);

@@ -312,9 +312,10 @@ static bool depends(const struct planner *p, const struct manifest *m, const str
 {
     uint64_t owner;
     for (size_t i = 0; i < m->range_count; i++)
-        if (!hash128_is_zero(&m->ranges[i].base) && map_get(going, &m->ranges[i].base, &owner) &&
-            (owner == GOING_SEVERAL || strcmp(p->plan->stored[owner].fid, m->fid) != 0))
-            return true;
+        for (size_t k = 0; k < m->ranges[i].base_count; k++)
+            if (map_get(going, &m->ranges[i].bases[k], &owner) &&
+                (owner == GOING_SEVERAL || strcmp(p->plan->stored[owner].fid, m->fid) != 0))
+                return true;
     return false;
 }
 
@@ -340,7 +341,7 @@ static int plan_store(struct planner *p, const char *path, struct err *err)
     struct store *store;
     struct gc_report before, after;
     size_t first = p->plan->stored_count, count = 0;
-    int r = store_open(path, STORE_READ, NULL, &store, NULL, err);
+    int r = store_open(path, STORE_READ, NULL, NULL, &store, NULL, err);
     if (r < 0)
         return r;
     for (size_t i = 0; i < store_manifest_count(store); i++)
@@ -493,7 +494,8 @@ struct run {
 
 static struct done_model *done_at(const struct run *run, int at)
 {
-    return done_of(run->report, &run->library->models[run->plan->models[at].model]);
+    const struct lib_model *model = &run->library->models[run->plan->models[at].model];
+    return done_of(run->report, model->id, model->name);
 }
 
 static void failed(struct run *run, int at, const char *path, const struct err *why)
@@ -667,7 +669,7 @@ static int drop_one(struct store *store, const struct run *run, const struct del
         return 0; /* gone already */
     if (s->shared)
         return drop_views(store, run, m, err);
-    int r = store_remove_note(m, err);
+    int r = store_remove_note(store, m, err);
     return r < 0 ? r : store_drop_manifest(store, s->fid, err);
 }
 

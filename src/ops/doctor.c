@@ -17,7 +17,7 @@ static void check_store(struct doctor_report *report, const char *path)
 {
     struct store *store;
     struct err err;
-    if (store_open(path, STORE_READ, NULL, &store, NULL, &err) < 0) {
+    if (store_open(path, STORE_READ, NULL, NULL, &store, NULL, &err) < 0) {
         path_list_add(&report->problems, err.text);
         return;
     }

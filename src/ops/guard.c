@@ -77,24 +77,42 @@ char *guard_user_of(dev_t dev, ino_t ino, unsigned *unseen)
     return user;
 }
 
+bool guard_lease(int fd)
+{
+    /* Somebody who opens it just now sends a signal: one that does nothing by default. */
+    (void)fcntl(fd, F_SETSIG, SIGURG);
+    return fcntl(fd, F_SETLEASE, F_RDLCK) == 0;
+}
+
+int guard_lease_check(int fd, struct err *err)
+{
+    int held = fcntl(fd, F_GETLEASE);
+    if (held == F_RDLCK || held == F_WRLCK)
+        return 0;
+    (void)fcntl(fd, F_SETLEASE, F_UNLCK); /* so that whoever wants to write need not wait */
+    return err_set(err, ERR_CHANGED,
+                   "a process opened it for writing while it was compressed; it stays as it is");
+}
+
 /* A write lease is given only where nobody else has the file open at all. */
 int guard_unused(int fd, const struct stat *st, unsigned *ret_unseen, struct err *err)
 {
     unsigned unseen = 0;
-    /* Somebody who opens it just now sends a signal: one that does nothing by default. */
+    int before = fcntl(fd, F_GETLEASE);
+    bool leased = before == F_RDLCK || before == F_WRLCK;
     (void)fcntl(fd, F_SETSIG, SIGURG);
     bool unused = fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
     bool could_ask = unused || errno == EAGAIN;
-    if (unused)
+    if (unused && !leased)
         (void)fcntl(fd, F_SETLEASE, F_UNLCK);
     if (unused)
         return 0;
     AUTO_FREE char *user = guard_user_of(st->st_dev, st->st_ino, &unseen);
     if (user)
         return err_set(err, ERR_BUSY, "%s, has it open", user);
-    if (could_ask && fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
+    if (could_ask && !leased && fcntl(fd, F_SETLEASE, F_RDLCK) == 0)
         (void)fcntl(fd, F_SETLEASE, F_UNLCK);
-    else if (could_ask)
+    else if (could_ask && !leased)
         return err_set(err, ERR_BUSY, "a process of another user has it open for writing");
     if (ret_unseen && !could_ask)
         *ret_unseen = MAX(*ret_unseen, unseen);

@@ -26,8 +26,18 @@ int guard_file(const struct lib_model *model, const struct lib_file *file, struc
 void guard_note(const struct guard *guard, struct path_list *notes);
 
 /*
+ * Takes a read lease on a file: from then on whoever opens it for writing waits until it is given
+ * up, and guard_lease_check tells of it. False where none can be had (the file system, the
+ * owner, a writer); it ends with the descriptor.
+ */
+bool guard_lease(int fd);
+/* ERR_CHANGED, with the lease given up, if somebody wants to write to the file. */
+int guard_lease_check(int fd, struct err *err);
+
+/*
  * 0, or ERR_BUSY with the process's name: whether only this descriptor has the file open. unseen
- * (may be NULL) gets how many processes could not be asked; 0 where the system itself answered.
+ * (may be NULL) gets how many processes could not be asked; 0 where the system itself answered. A lease that is held becomes one
+ * against every other opening where that is possible.
  */
 int guard_unused(int fd, const struct stat *st, unsigned *unseen, struct err *err);
 

@@ -121,7 +121,8 @@ static void want_bases(struct search *s, const struct stored *stored, int model)
         const struct manifest *m = &views[v].file->manifest;
         for (size_t i = 0; i < m->range_count; i++)
             if (m->ranges[i].bytes >= CATALOG_TENSOR_LEAST)
-                want(s, &m->ranges[i].base, model, true);
+                if (m->ranges[i].base_count)
+                    want(s, &m->ranges[i].bases[0], model, true);
     }
 }
 

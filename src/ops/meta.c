@@ -108,31 +108,35 @@ static void remove_others(int fd, const struct manifest *m)
 }
 
 /* The attributes, ACLs or all others: an ACL is part of the mode, and comes behind it. */
-static int write_xattrs(int fd, const struct manifest *m, bool acls, bool copy, struct err *err)
+static int write_xattrs(int fd, const struct manifest *m, bool acls, bool own, bool copy,
+                        struct err *err)
 {
     for (size_t i = 0; i < m->xattr_count; i++) {
         const struct manifest_xattr *x = &m->xattrs[i];
-        if (is_acl(x->name) == acls && fsetxattr(fd, x->name, x->value, x->size, 0) < 0 && !copy &&
+        bool grants = strncmp(x->name, "security.", 9) == 0 || strncmp(x->name, "trusted.", 8) == 0;
+        if (is_acl(x->name) == acls && (own || !grants) && fsetxattr(fd, x->name, x->value, x->size, 0) < 0 && !copy &&
             strcmp(x->name, "security.selinux") != 0)
             return err_sys(err, "giving back the attribute %s", x->name);
     }
     return 0;
 }
 
-int meta_write(int fd, const struct manifest *m, bool copy, struct err *err)
+int meta_write(int fd, const struct manifest *m, uid_t owner, bool copy, struct err *err)
 {
+    bool own = owner == geteuid();
     struct timespec times[2] = {timespec_of(m->atime_ns), timespec_of(m->mtime_ns)};
     struct stat st;
     if (fstat(fd, &st) < 0)
         return err_sys(err, "attributes");
-    if ((st.st_uid != m->uid || st.st_gid != m->gid) && fchown(fd, m->uid, m->gid) < 0 && !copy)
+    if ((own || m->uid == owner) && (st.st_uid != m->uid || st.st_gid != m->gid) &&
+        fchown(fd, m->uid, m->gid) < 0 && !copy && own)
         return err_sys(err, "giving back the owner");
     remove_others(fd, m);
-    int r = write_xattrs(fd, m, false, copy, err);
-    if (r == 0 && fchmod(fd, m->mode) < 0)
+    int r = write_xattrs(fd, m, false, own, copy, err);
+    if (r == 0 && fchmod(fd, own ? m->mode : m->mode & 01777) < 0)
         r = err_sys(err, "giving back the mode");
     if (r == 0)
-        r = write_xattrs(fd, m, true, copy, err);
+        r = write_xattrs(fd, m, true, own, copy, err);
     if (r < 0)
         return r;
     if (futimens(fd, times) < 0 && !copy)

@@ -14,11 +14,17 @@ int meta_read(int fd, struct manifest *manifest, struct err *err);
 /* Refuses, with the reason, what could not be given back later by this user. */
 int meta_can_restore(const struct manifest *manifest, struct err *err);
 
-/* Puts everything back on a file that was just written; for a copy only what is possible. */
-int meta_write(int fd, const struct manifest *manifest, bool copy, struct err *err);
+/*
+ * Puts everything back on a file that was just written; for a copy only what is possible. owner:
+ * of the store. Another's store gives back only that owner's files as that owner's, and never what
+ * makes a file run as somebody else.
+ */
+int meta_write(int fd, const struct manifest *manifest, uid_t owner, bool copy, struct err *err);
 
 /* The report's entry for a model, added where there is none. */
-struct done_model *done_of(struct done_report *report, const struct lib_model *model);
+struct done_model *done_of(struct done_report *report, const char *id, const char *name);
+/* Adds the part of one store to the report of all, and releases it. */
+void done_merge(struct done_report *all, struct done_report *part);
 /* Notes the first thing that went wrong with a model: what, at which path. */
 void done_fail(struct done_model *done, const char *path, const struct err *why);
 /* Writes the report into the store's log. */

@@ -18,6 +18,7 @@ struct ops_options {
     const char *store;        /* NULL: one for each file system, see ops_store_for */
     unsigned threads;         /* 0: one for each processor */
     bool wait;                /* for a store that another tare holds */
+    bool shared;              /* a new store can be read by whoever may read its folder */
     bool readonly;            /* nothing is changed anywhere but in the catalog */
     const char *const *scope; /* only what lies below these folders; NULL: everything */
 };
@@ -85,7 +86,12 @@ char *ops_store_for(const struct ops *ops, const struct lib_model *model, const 
 int ops_open_store(struct ops *ops, const char *path, const char *command,
                    struct progress *progress, struct store **ret, struct buf *notes,
                    struct err *err);
-/* Remembers a store that was just made, in the catalog and in $XDG_DATA_HOME/tare/stores. */
+/* The same for one whose bytes are to be written elsewhere: it must be trusted, and stays as it is. */
+int ops_read_store(struct ops *ops, const char *path, struct store **ret, struct buf *notes,
+                   struct err *err);
+/* Remembers a store in the catalog. */
 void ops_remember_store(struct ops *ops, const char *path);
+/* $XDG_DATA_HOME/tare: free it. */
+char *ops_data_home(void);
 
 #endif

@@ -57,12 +57,12 @@ static struct hash128 main_base(const struct look *look, int model)
         const struct manifest *m = &views[v].file->manifest;
         for (size_t i = 0; i < m->range_count; i++) {
             const struct manifest_range *range = &m->ranges[i];
-            bool delta = !hash128_is_zero(&range->base);
+            bool delta = range->base_count > 0;
             deltas += delta ? range->bytes : 0;
             alone += delta ? 0 : range->bytes;
             if (delta && range->bytes > most) {
                 most = range->bytes;
-                base = range->base;
+                base = range->bases[0];
             }
         }
     }

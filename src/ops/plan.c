@@ -13,6 +13,7 @@
 #include "ops/bases.h"
 #include "ops/choose.h"
 #include "ops/guard.h"
+#include "ops/audience.h"
 #include "ops/scan.h"
 
 #include <fcntl.h>
@@ -23,7 +24,7 @@
 enum {
     ANCESTORS = 8,
     MANIFEST_COST = 6000,
-    RANGE_COST = 380,
+    RANGE_COST = 540,
     TRIED = 3,
     LIKES_MOST = 4000000 /* pairs */
 };
@@ -34,9 +35,11 @@ enum {
 
 /* A file of the library as the planner uses it: its tensors, and how it can serve as a base. */
 struct source_file {
-    bool loaded, planned; /* planned: in the plan, not skipped */
-    bool can_hold;
-    int fd; /* opened for samples, -1 */
+    bool loaded, listed, planned; /* listed: in the plan; planned: and not skipped */
+    bool touched;
+    bool asked, can_hold; /* asked: can_hold is known */
+    bool open;            /* fd is, for samples */
+    int fd;
     struct catalog_tensors tensors;
     struct map names;    /* of the tensors, by what a base is found by: their index */
     bool sketched;       /* tried: sketches may be empty still */
@@ -52,6 +55,10 @@ struct planner {
     struct model_bases *bases; /* one for each of the plan's models */
     struct chooser *chooser;
     struct readers *readers, *own_readers;
+    uint32_t *touched;
+    size_t touched_count, touched_cap;
+    uint32_t *open; /* files that are open: of one file and its bases at a time */
+    size_t open_count, open_cap;
     struct map seen;     /* ids that the plan stores: 1 standalone, 2 delta */
     struct map demanded; /* ids that are to stand alone: others are differences from them */
     double seconds;
@@ -66,10 +73,8 @@ const char *base_how_name(enum base_how how)
 
 const struct plan_model *plan_model_of(const struct plan *plan, int model)
 {
-    for (size_t i = 0; i < plan->model_count; i++)
-        if (plan->models[i].model == model)
-            return &plan->models[i];
-    return NULL;
+    uint32_t place = plan->places[model];
+    return place ? &plan->models[place - 1] : NULL;
 }
 
 void plan_free(struct plan *plan)
@@ -82,6 +87,7 @@ void plan_free(struct plan *plan)
         free(plan->files[i].skip);
     }
     free(plan->models);
+    free(plan->places);
     free(plan->files);
     path_list_release(&plan->notes);
     arena_release(&plan->arena);
@@ -130,9 +136,24 @@ static struct store *store_at(struct planner *p, const char *path)
     readers->stores = mem_realloc(readers->stores, readers->paths.count * sizeof *readers->stores);
     struct store **store = &readers->stores[readers->paths.count - 1];
     *store = NULL;
-    if (store_open(path, STORE_READ, NULL, store, NULL, NULL) < 0)
+    if (store_open(path, STORE_READ, NULL, NULL, store, NULL, NULL) < 0)
         *store = NULL;
     return *store;
+}
+
+/* What the store will still have once its next writer has removed what nothing needs. */
+static enum content_kind will_have(const struct store *store, const struct hash128 *id)
+{
+    enum content_kind kind = store ? store_has(store, id) : CONTENT_NONE;
+    return kind == CONTENT_HELD || (kind && store_is_needed(store, id)) ? kind : CONTENT_NONE;
+}
+
+/* Notes that the file has something to release. */
+static void touch(struct planner *p, uint32_t file)
+{
+    if (!p->files[file].touched)
+        *ARRAY_ADD(p->touched, p->touched_count, p->touched_cap) = file;
+    p->files[file].touched = true;
 }
 
 static int load_file(struct planner *p, uint32_t file, struct err *err)
@@ -140,6 +161,7 @@ static int load_file(struct planner *p, uint32_t file, struct err *err)
     struct source_file *source = &p->files[file];
     if (source->loaded)
         return 0;
+    touch(p, file);
     int r = catalog_tensors(p->ops->catalog, lib_file(p, file)->row, &source->tensors, err);
     source->loaded = r == 0;
     for (size_t i = source->tensors.layout.count; i-- > 0 && r == 0;) {
@@ -149,11 +171,24 @@ static int load_file(struct planner *p, uint32_t file, struct err *err)
     return r;
 }
 
+static void close_files(struct planner *p)
+{
+    while (p->open_count) {
+        struct source_file *source = &p->files[p->open[--p->open_count]];
+        source->open = false;
+        cleanup_fd(&source->fd);
+    }
+}
+
 static int open_file(struct planner *p, uint32_t file, struct err *err)
 {
     struct source_file *source = &p->files[file];
-    if (source->fd < 0)
-        source->fd = file_open_regular(AT_FDCWD, lib_file(p, file)->path, NULL, err);
+    if (source->open)
+        return 0;
+    source->fd = file_open_regular(AT_FDCWD, lib_file(p, file)->path, NULL, err);
+    source->open = source->fd >= 0;
+    if (source->open)
+        *ARRAY_ADD(p->open, p->open_count, p->open_cap) = file;
     return MIN(source->fd, 0);
 }
 
@@ -178,6 +213,7 @@ static void add_model(struct planner *p, int model, bool asked)
         return;
     *ARRAY_ADD(p->plan->models, p->plan->model_count, p->plan->model_cap) =
         (struct plan_model){.model = model, .base = NO_MODEL, .asked = asked};
+    p->plan->places[model] = (uint32_t)p->plan->model_count;
 }
 
 /* Ancestors come before their descendants: what is a base is planned before what needs it. */
@@ -198,12 +234,25 @@ static void add_models(struct planner *p)
     }
 }
 
-static bool has_file(const struct plan *plan, uint32_t file)
+/*
+ * A file that others read would be taken from them, unless they can read the store, too. NULL: it
+ * is not, or that was asked for.
+ */
+static char *taken_from_others(struct planner *p, const struct lib_model *model,
+                               const struct lib_file *file)
 {
-    for (size_t i = 0; i < plan->file_count; i++)
-        if (plan->files[i].file == file)
-            return true;
-    return false;
+    struct stat st;
+    if (p->ops->options.shared)
+        return NULL;
+    AUTO_FREE char *path = ops_store_for(p->ops, model, file->path);
+    struct store *store = store_at(p, path);
+    if (store && fstat(store_dir(store), &st) == 0 && st.st_mode & 0055)
+        return NULL;
+    AUTO_FREE char *who = audience_of(file->path);
+    return who ? mem_printf("%s can read it now, and could not any more: --shared makes a store "
+                            "that they can read",
+                            who)
+               : NULL;
 }
 
 static char *reason_against(struct planner *p, const struct lib_model *model,
@@ -231,7 +280,7 @@ static char *reason_against(struct planner *p, const struct lib_model *model,
     }
     int r = guard_file(model, file, &guard, &err);
     guard_note(&guard, &p->plan->notes);
-    return r < 0 ? mem_strdup(err.text) : NULL;
+    return r < 0 ? mem_strdup(err.text) : taken_from_others(p, model, file);
 }
 
 static int add_files(struct planner *p, struct err *err)
@@ -240,8 +289,9 @@ static int add_files(struct planner *p, struct err *err)
     for (size_t m = 0; m < plan->model_count; m++) {
         const struct lib_model *model = &p->library->models[plan->models[m].model];
         for (size_t i = 0; i < model->file_count; i++) {
-            if (has_file(plan, model->files[i]))
+            if (p->files[model->files[i]].listed)
                 continue;
+            p->files[model->files[i]].listed = true;
             const struct lib_file *file = lib_file(p, model->files[i]);
             struct plan_file *added = ARRAY_ADD(plan->files, plan->file_count, plan->file_cap);
             added->file = model->files[i];
@@ -261,21 +311,16 @@ static int add_files(struct planner *p, struct err *err)
 /* Names the models that are not planned but name a file that is. */
 static void note_sharers(struct planner *p)
 {
-    for (size_t f = 0; f < p->plan->file_count; f++) {
-        const struct plan_file *file = &p->plan->files[f];
-        if (file->skip || lib_file(p, file->file)->users < 2)
+    for (size_t m = 0; m < p->library->model_count; m++) {
+        const struct lib_model *model = &p->library->models[m];
+        bool names = false;
+        for (size_t i = 0; i < model->file_count; i++)
+            names |= p->files[model->files[i]].planned;
+        if (!names || plan_model_of(p->plan, (int)m))
             continue;
-        for (size_t m = 0; m < p->library->model_count; m++) {
-            const struct lib_model *model = &p->library->models[m];
-            bool names = false;
-            for (size_t i = 0; i < model->file_count; i++)
-                names |= model->files[i] == file->file;
-            if (!names || plan_model_of(p->plan, (int)m))
-                continue;
-            AUTO_FREE char *note = mem_printf(
-                "%s names the same file: it goes with it, and comes back with it", model->name);
-            path_list_add(&p->plan->notes, note);
-        }
+        AUTO_FREE char *note = mem_printf(
+            "%s names the same file: it goes with it, and comes back with it", model->name);
+        path_list_add(&p->plan->notes, note);
     }
 }
 
@@ -310,6 +355,7 @@ struct candidate {
 static const uint8_t *sketch_of(struct planner *p, uint32_t file, size_t tensor)
 {
     struct source_file *source = &p->files[file];
+    touch(p, file);
     if (!source->sketched && catalog_tensor_sketches(p->ops->catalog, lib_file(p, file)->row,
                                                      SKETCH_TENSOR, &source->sketches, NULL) < 0)
         source->sketches.len = 0;
@@ -378,6 +424,9 @@ static void check_holding(struct planner *p, uint32_t file, const char *store)
 {
     const struct lib_file *f = lib_file(p, file);
     struct stat here, there;
+    if (p->files[file].asked)
+        return;
+    p->files[file].asked = true;
     AUTO_FREE char *parent = file_dir(store);
     while (stat(parent, &there) < 0 && strrchr(parent, '/') > parent)
         *strrchr(parent, '/') = '\0';
@@ -398,10 +447,11 @@ static enum base_how usable(struct planner *p, const struct plan_file *file,
         return BASE_NONE;
     if (map_get(&p->seen, &c->id, &planned))
         return planned == 1 ? BASE_INCLUDED : BASE_NONE;
-    if (store && store_has(store, &c->id) != CONTENT_NONE)
-        return store_is_delta(store, &c->id)              ? BASE_NONE
-               : store_has(store, &c->id) == CONTENT_HELD ? BASE_HELD
-                                                          : BASE_STORED;
+    enum content_kind kind = will_have(store, &c->id);
+    if (kind != CONTENT_NONE)
+        return store_is_delta(store, &c->id) ? BASE_NONE
+               : kind == CONTENT_HELD        ? BASE_HELD
+                                             : BASE_STORED;
     if (stored_only || p->files[c->file].planned || !on_disk(lib_file(p, c->file)))
         return BASE_NONE; /* planned, but not standalone: no base */
     return p->files[c->file].can_hold ? BASE_HELD : BASE_COPIED;
@@ -471,7 +521,7 @@ static bool is_known(struct planner *p, const struct plan_file *file, const stru
     struct stat st;
     if (map_has(&p->seen, id) || !store)
         return map_has(&p->seen, id);
-    enum content_kind kind = store_has(store, id);
+    enum content_kind kind = will_have(store, id);
     return kind == CONTENT_OBJECT || kind == CONTENT_PACK ||
            (kind == CONTENT_HELD && fstat(p->files[file->file].fd, &st) == 0 &&
             store_held_elsewhere(store, id, lib_file(p, file->file)->path, &st));
@@ -741,7 +791,7 @@ static void note_base(struct planner *p, const struct plan_file *file)
             struct candidate c;
             const struct wanted want = {&p->files[file->file].tensors.layout.tensors[range->tensor],
                                         file->file, (size_t)range->tensor};
-            model->how = store && store_has(store, &range->base) != CONTENT_NONE ? BASE_STORED
+            model->how = will_have(store, &range->base) != CONTENT_NONE ? BASE_STORED
                                                                                  : BASE_INCLUDED;
             for (size_t a = 0; a < bases->count && model->base == NO_MODEL; a++)
                 if (find_tensor(p, bases->options[a].model, &want, &c) &&
@@ -858,7 +908,7 @@ static enum base_offer offer_of(void *context, int model, bool stored_only)
     const struct hash128 *id = path ? largest_tensor(p, model, &file) : NULL;
     if (!id)
         return OFFER_NONE;
-    if (store && store_has(store, id) != CONTENT_NONE)
+    if (will_have(store, id) != CONTENT_NONE)
         return store_is_delta(store, id) ? OFFER_NONE : OFFER_FREE;
     if (stored_only || !on_disk(lib_file(p, file)))
         return OFFER_NONE;
@@ -888,6 +938,8 @@ static void put_stands_first(struct planner *p)
         memcpy(plan->models, models, n * sizeof *models);
     if (at)
         memcpy(plan->files, files, at * sizeof *files);
+    for (size_t i = 0; i < n; i++)
+        plan->places[plan->models[i].model] = (uint32_t)i + 1;
     free(p->bases);
     p->bases = bases;
 }
@@ -915,11 +967,10 @@ static int choose_bases(struct planner *p, struct progress *progress, struct err
     const struct plan *plan = p->plan;
     AUTO_FREE int *models = mem_alloc((plan->model_count + 1) * sizeof *models);
     AUTO_FREE bool *can_stand = mem_zalloc(plan->model_count + 1);
-    for (size_t i = 0; i < plan->model_count; i++) {
+    for (size_t i = 0; i < plan->model_count; i++)
         models[i] = plan->models[i].model;
-        for (size_t f = 0; f < plan->file_count; f++)
-            can_stand[i] |= plan->files[f].model == models[i] && !plan->files[f].skip;
-    }
+    for (size_t f = 0; f < plan->file_count; f++)
+        can_stand[plan->places[plan->files[f].model] - 1] |= !plan->files[f].skip;
     const struct bases_request request = {.models = models,
                                           .count = plan->model_count,
                                           .can_stand = can_stand,
@@ -962,6 +1013,7 @@ static int plan_files(struct planner *p, struct progress *progress, struct err *
         r = progress_check(progress, err);
         if (file->skip || r < 0)
             continue;
+        close_files(p);
         if (plan_one_file(p, file, &why) < 0) {
             file->skip = mem_strdup(why.text);
             file->range_count = 0;
@@ -973,13 +1025,16 @@ static int plan_files(struct planner *p, struct progress *progress, struct err *
 
 static void planner_release(struct planner *p)
 {
-    for (size_t i = 0; i < p->library->file_count; i++) {
-        cleanup_fd(&p->files[i].fd);
-        buf_release(&p->files[i].sketches);
-        if (p->files[i].loaded)
-            catalog_tensors_release(&p->files[i].tensors);
-        map_release(&p->files[i].names);
+    close_files(p);
+    free(p->open);
+    while (p->touched_count) {
+        struct source_file *source = &p->files[p->touched[--p->touched_count]];
+        buf_release(&source->sketches);
+        if (source->loaded)
+            catalog_tensors_release(&source->tensors);
+        map_release(&source->names);
     }
+    free(p->touched);
     readers_free(p->own_readers);
     map_release(&p->seen);
     map_release(&p->demanded);
@@ -994,9 +1049,8 @@ int ops_plan(struct ops *ops, const struct library *library, const struct plan_r
     struct planner p = {.ops = ops, .library = library, .request = request};
     p.plan = mem_zalloc(sizeof *p.plan);
     p.plan->live = request->live;
+    p.plan->places = mem_zalloc((library->model_count + 1) * sizeof *p.plan->places);
     p.files = mem_zalloc((library->file_count + 1) * sizeof *p.files);
-    for (size_t i = 0; i < library->file_count; i++)
-        p.files[i].fd = -1;
     p.chooser = chooser_new();
     p.own_readers = request->readers ? NULL : readers_new();
     p.readers = request->readers ? request->readers : p.own_readers;

@@ -58,6 +58,7 @@ struct plan_model {
 struct plan {
     struct plan_model *models;
     size_t model_count, model_cap;
+    uint32_t *places; /* for each model of the library its place in models and 1, or 0 */
     struct plan_file *files;
     size_t file_count, file_cap;
     uint64_t before;       /* blocks that the files occupy now */

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "catalog/catalog.h"
 #include "ops/index.h"
+#include "ops/trust.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,26 +63,26 @@ static void found_file(void *context, const char *path, uint64_t offset, uint64_
     add_candidate(repair, path, repair->range->offset);
 }
 
-/* The first range of a manifest that has this id; *ret the manifest. */
-static const struct manifest_range *range_of(const struct store *store, const struct hash128 *id,
-                                             const struct manifest **ret)
+/* A range of a manifest that is this content, if possible one whose SHA-256 is known. */
+static const struct manifest_range *range_of(const struct store *store, const struct hash128 *id)
 {
+    const struct manifest_range *found = NULL;
     for (size_t i = 0; i < store_manifest_count(store); i++) {
         const struct manifest *m = store_manifest(store, i);
         for (size_t k = 0; k < m->range_count; k++) {
-            if (!hash128_equal(&m->ranges[k].id, id))
+            if (!hash128_equal(&m->ranges[k].id, id) || m->ranges[k].at)
                 continue;
-            *ret = m;
-            return &m->ranges[k];
+            if (!sha256_is_zero(&m->ranges[k].sha))
+                return &m->ranges[k];
+            found = found ? found : &m->ranges[k];
         }
     }
-    return NULL;
+    return found;
 }
 
 static bool is_needed(const struct store *store, const struct hash128 *id)
 {
-    const struct manifest *m;
-    return store_is_base(store, id) || range_of(store, id, &m);
+    return store_is_base(store, id) || range_of(store, id);
 }
 
 /* The i-th description of a held base, also of one that is missing; NULL behind the last. */
@@ -115,7 +116,7 @@ static void collect_candidates(struct repair *repair, const struct hash128 *id)
     for (size_t i = 0; i < store_manifest_count(store); i++) {
         const struct manifest *m = store_manifest(store, i);
         for (size_t k = 0; k < m->range_count; k++) {
-            if (!hash128_equal(&m->ranges[k].id, id))
+            if (!hash128_equal(&m->ranges[k].id, id) || m->ranges[k].at)
                 continue;
             repair->range = &m->ranges[k];
             add_candidate(repair, m->path, m->ranges[k].offset);
@@ -138,17 +139,24 @@ static void collect_candidates(struct repair *repair, const struct hash128 *id)
     (void)catalog_find_tensors(repair->ops->catalog, id, found_tensor, repair, NULL);
 }
 
-/* The seed under which bytes of a file have the id, or -1. */
+/*
+ * The seed under which bytes of a file have the id, or -1; their SHA-256 must be that of the range
+ * that is looked for, where it is known.
+ */
 static int seed_of(struct repair *repair, int fd, uint64_t offset, uint64_t bytes,
                    const struct hash128 *id)
 {
+    const struct sha256 *sha = &repair->range->sha;
+    bool known = !sha256_is_zero(sha);
     for (int seed = 0; seed < SEEDS; seed++) {
         struct hasher *hasher = hasher_new((uint64_t)seed);
-        struct transfer_sums sums = {.range = hasher};
+        struct hash_tree tree = {0};
+        struct transfer_sums sums = {.range = hasher, .tree = known ? &tree : NULL};
         int r = transfer_hash(repair->transfer, fd, offset, bytes, &sums, NULL);
         struct hash128 seen = hasher_digest(hasher);
+        struct sha256 own = hash_tree_end(&tree, TREE_RANGE, bytes);
         hasher_free(hasher);
-        if (r < 0)
+        if (r < 0 || (known && !sha256_equal(&own, sha)))
             return -1;
         if (hash128_equal(&seen, id))
             return seed;
@@ -166,13 +174,14 @@ static int fetch(struct repair *repair, const struct hash128 *id, uint64_t bytes
         struct store *other;
         struct content *content = NULL;
         if (strcmp(stores.paths[i], store_path(repair->store)) == 0 ||
-            store_open(stores.paths[i], STORE_READ, NULL, &other, NULL, NULL) < 0)
+            store_open(stores.paths[i], STORE_READ, NULL, NULL, &other, NULL, NULL) < 0)
             continue;
         AUTO_FREE char *folder = file_join(store_path(repair->store), "tmp");
         AUTO_FD int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-        if (fd >= 0 && content_open(other, id, &content, NULL) == 0 &&
-            content_bytes(content) == bytes &&
-            transfer_decode(repair->transfer, content, fd, 0, NULL, NULL) == 0 &&
+        const bool opened = fd >= 0 && content_open(other, id, &content, NULL) == 0;
+        const struct transfer_part all = {content, 0, bytes, fd, 0};
+        if (opened && content_bytes(content) == bytes &&
+            transfer_decode(repair->transfer, &all, NULL, NULL) == 0 &&
             seed_of(repair, fd, 0, bytes, id) >= 0)
             found = TAKE_FD(fd);
         content_free(content);
@@ -217,16 +226,16 @@ static int write_again(struct repair *repair, const struct manifest_range *range
     struct content *base = NULL;
     struct object_writer *writer = NULL;
     uint64_t size = 0;
-    bool delta = !hash128_is_zero(&range->base) && hash128_equal(&range->id, id) &&
-                 store_may_be_delta(repair->store, id, &range->base) &&
-                 !store_is_base(repair->store, id) && !is_lost(repair, &range->base) &&
-                 content_open(repair->store, &range->base, &base, NULL) == 0 &&
-                 transfer_decode(repair->transfer, base, -1, 0, NULL, NULL) == 0;
+    bool delta = range->base_count && hash128_equal(&range->id, id) &&
+                 store_may_be_delta(repair->store, id, &range->bases[0]) &&
+                 !store_is_base(repair->store, id) && !is_lost(repair, &range->bases[0]) &&
+                 content_open(repair->store, &range->bases[0], &base, NULL) == 0 &&
+                 transfer_check(repair->transfer, base, NULL) == 0;
     struct object_entry entry = {.id = *id, .bytes = range->bytes, .dtype = range->dtype};
     enum codec delta_codec = codec_handles(CODEC_DELTA, range->dtype) ? CODEC_DELTA : CODEC_BITX;
     delta = delta && codec_base_suits(content_dtype(base), range->dtype);
     if (delta) {
-        entry.base = range->base;
+        entry.base = range->bases[0];
         entry.base_dtype = content_dtype(base);
     }
     struct transfer_source source = {fd,
@@ -240,13 +249,17 @@ static int write_again(struct repair *repair, const struct manifest_range *range
                                      entry.base_dtype};
     int seed = seed_of(repair, fd, offset, range->bytes, id);
     struct hasher *hasher = hasher_new((uint64_t)MAX(seed, 0));
-    const struct transfer_sums sums = {.range = hasher};
+    struct hash_tree tree = {0};
+    const struct transfer_sums sums = {.range = hasher, .tree = &tree};
     int r = store_object_again(repair->store, &entry, &writer, err);
     if (r == 0)
         r = transfer_encode(repair->transfer, &source, writer, &sums, err);
     /* What was encoded must be what was looked for: the file may be written to. */
     struct hash128 seen = hasher_digest(hasher);
-    if (r == 0 && !hash128_equal(&seen, id))
+    struct sha256 sha = hash_tree_end(&tree, TREE_RANGE, range->bytes);
+    bool same = hash128_equal(&seen, id) &&
+                (sha256_is_zero(&range->sha) || sha256_equal(&sha, &range->sha));
+    if (r == 0 && !same)
         r = err_set(err, ERR_CHANGED, "a file changed while its bytes were taken for a repair");
     hasher_free(hasher);
     if (r == 0)
@@ -258,8 +271,7 @@ static int write_again(struct repair *repair, const struct manifest_range *range
 
 static int repair_content(struct repair *repair, const struct hash128 *id, struct err *err)
 {
-    const struct manifest *m;
-    const struct manifest_range *range = range_of(repair->store, id, &m);
+    const struct manifest_range *range = range_of(repair->store, id);
     uint64_t offset;
     if (!range)
         range = held_range_of(repair->store, id);
@@ -282,7 +294,7 @@ static bool reads_right(struct repair *repair, const struct hash128 *id)
 {
     struct content *content = NULL;
     bool good = content_open(repair->store, id, &content, NULL) == 0 &&
-                transfer_decode(repair->transfer, content, -1, 0, NULL, NULL) == 0;
+                transfer_check(repair->transfer, content, NULL) == 0;
     content_free(content);
     return good;
 }
@@ -338,8 +350,7 @@ static int replace_held(struct repair *repair, const char *name, bool *ret_all, 
 /* Whether everything that manifests need has a place, and nothing of it is known to be lost. */
 static bool all_is_there(const struct repair *repair)
 {
-    static const struct hash128 none;
-    const struct store *store = repair->store;
+    struct store *store = repair->store;
     bool there = store_absent_count(store) == 0;
     for (size_t i = repair->first; i < repair->report->count && there; i++) {
         const struct damage *damage = &repair->report->damaged[i];
@@ -347,10 +358,11 @@ static bool all_is_there(const struct repair *repair)
     }
     for (size_t i = 0; i < store_manifest_count(store) && there; i++) {
         const struct manifest *m = store_manifest(store, i);
-        for (size_t k = 0; k < m->range_count && there; k++)
-            there = store_has(store, &m->ranges[k].id) != CONTENT_NONE &&
-                    (hash128_equal(&m->ranges[k].base, &none) ||
-                     store_has(store, &m->ranges[k].base) != CONTENT_NONE);
+        for (size_t k = 0; k < m->range_count && there; k++) {
+            struct hash128 bases[BASES_DEEP];
+            size_t count;
+            there = store_bases(store, &m->ranges[k].id, bases, &count, NULL) == 0;
+        }
     }
     return there;
 }
@@ -400,6 +412,17 @@ static int remove_remains(struct repair *repair, struct err *err)
     return r < 0 || !changed ? r : store_refresh(repair->store, err);
 }
 
+/* Writes a manifest anew, with every base that it needs. */
+static int write_whole(struct repair *repair, const struct manifest *m, struct err *err)
+{
+    bool lacked;
+    store_doubt(repair->store);
+    for (size_t i = 0; i < store_manifest_count(repair->store); i++)
+        if (store_manifest(repair->store, i) == m)
+            (void)store_complete_bases(repair->store, i, &lacked, NULL);
+    return store_set_state(repair->store, m->fid, m->state, err);
+}
+
 /* Manifests of which one copy served are written whole; opening wrote format and roster anew. */
 static int repair_frame(struct repair *repair, struct err *err)
 {
@@ -415,7 +438,7 @@ static int repair_frame(struct repair *repair, struct err *err)
             for (size_t k = 0; k < store_absent_count(repair->store); k++)
                 absent |= strcmp(store_absent(repair->store, k)->brief.fid, file_base(fid)) == 0;
             if (m)
-                r = store_set_state(repair->store, m->fid, m->state, err);
+                r = write_whole(repair, m, err);
             damage->repaired = r == 0 && !absent; /* dropped, where the file is back */
         }
     }
@@ -471,7 +494,7 @@ static void check_whole(struct repair *repair)
         struct err why = {0};
         for (size_t n = 0; n < m->range_count && !touched; n++)
             touched = map_has(&repair->done, &m->ranges[n].id);
-        if (!touched || transfer_decode_file(repair->transfer, repair->store, m, -1, &why) == 0)
+        if (!touched || transfer_decode_file(repair->transfer, repair->store, m, -1, true, &why) == 0)
             continue;
         for (size_t i = repair->first; i < repair->report->count; i++)
             for (size_t n = 0; n < m->range_count; n++)
@@ -484,7 +507,9 @@ int repair_store(struct ops *ops, const char *path, struct transfer *transfer, b
                  struct verify_report *report, size_t first, struct err *err)
 {
     struct repair repair = {.ops = ops, .transfer = transfer, .report = report, .first = first};
-    int r = store_open(path, STORE_REPAIR, "verify --repair", &repair.store, &ops->notes, err);
+    const struct store_access access = trust_access(ops, path);
+    int r = store_open(path, STORE_REPAIR, &access, "verify --repair", &repair.store, &ops->notes,
+                       err);
     if (r < 0)
         return r;
     store_prefer_objects(repair.store, true); /* what is held is not compared when it is read */

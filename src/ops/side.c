@@ -27,7 +27,7 @@ static int open_file(struct ops *ops, const struct lib_file *file, struct side_f
         ret->fd = index_open(file, err);
         r = MIN(ret->fd, 0);
     } else if (r == 0 && file->store)
-        r = store_open(file->store, STORE_READ, NULL, &ret->store, NULL, err);
+        r = store_open(file->store, STORE_READ, NULL, NULL, &ret->store, NULL, err);
     else if (r == 0)
         r = err_set(err, ERR_NOTFOUND, "%s: it is neither on disk nor in a store", file->path);
     return r;

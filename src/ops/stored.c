@@ -49,7 +49,7 @@ static enum file_state state_with_damage(struct ops *ops, const struct manifest 
 static int read_store(struct ops *ops, struct reading *reading, struct err *err)
 {
     struct store *store;
-    int r = store_open(reading->store, STORE_LIST, NULL, &store, NULL, err);
+    int r = store_open(reading->store, STORE_LIST, NULL, NULL, &store, NULL, err);
     if (r < 0)
         return r;
     for (size_t i = 0; i < store_manifest_count(store); i++) {

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "catalog/catalog.h"
 #include "ops/config.h"
+#include "ops/trust.h"
 #include "store/store.h"
 
 #include <fcntl.h>
@@ -12,16 +13,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { REGISTRY_LIMIT = 1 << 20 };
-
-static char *data_home(void)
-{
-    const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-    if (data && *data)
-        return file_join(data, "tare");
-    return file_join(home ? home : "/tmp", ".local/share/tare");
-}
 
 /* A store that lost its format file is one all the same. */
 static bool is_store(const char *path)
@@ -69,18 +60,12 @@ void ops_stores(struct ops *ops, struct path_list *ret)
         add_if_store(ret, ops->options.store);
         return;
     }
-    AUTO_FREE char *home = data_home();
-    AUTO_FREE char *usual = file_join(home, "store"), *registry = file_join(home, "stores");
-    AUTO_BUF struct buf text = {0};
+    AUTO_FREE char *home = ops_data_home();
+    AUTO_FREE char *usual = file_join(home, "store");
     add_if_store(ret, usual);
     for (size_t i = 0; i < ops->config->stores.count; i++)
         add_if_store(ret, ops->config->stores.paths[i]);
-    if (file_read_all(AT_FDCWD, registry, REGISTRY_LIMIT, &text, NULL) == 0) {
-        char *save = NULL;
-        for (char *line = strtok_r(text.data, "\n", &save); line;
-             line = strtok_r(NULL, "\n", &save))
-            add_if_store(ret, line);
-    }
+    trust_each_made(found_store, ret);
     (void)catalog_stores(ops->catalog, found_store, ret, NULL);
     (void)catalog_roots(ops->catalog, found_root, ret, NULL);
 }
@@ -108,8 +93,8 @@ char *ops_store_for(const struct ops *ops, const struct lib_model *model, const 
     for (size_t i = 0; i < ops->config->stores.count; i++)
         if (device_of(ops->config->stores.paths[i]) == device_of(path))
             return mem_strdup(ops->config->stores.paths[i]);
-    AUTO_FREE char *home = data_home(), *usual = file_join(home, "store");
-    if (device_of(usual) == device_of(path))
+    AUTO_FREE char *home = ops_data_home(), *usual = file_join(home, "store");
+    if (!ops->options.shared && device_of(usual) == device_of(path))
         return TAKE_PTR(usual);
     if (strcmp(model->source, "hf") != 0)
         return file_join(model->root, ".tare");
@@ -122,9 +107,10 @@ int ops_open_store(struct ops *ops, const char *path, const char *command,
                    struct err *err)
 {
     const struct timespec pause = {.tv_nsec = 200 * 1000 * 1000};
+    const struct store_access access = trust_access(ops, path);
     bool told = false;
     for (;;) {
-        int r = store_open(path, STORE_WRITE, command, ret, notes, err);
+        int r = store_open(path, STORE_WRITE, &access, command, ret, notes, err);
         if (r != ERR_LOCKED || !ops->options.wait)
             return r;
         if (!told && notes && err)
@@ -137,21 +123,14 @@ int ops_open_store(struct ops *ops, const char *path, const char *command,
     }
 }
 
+int ops_read_store(struct ops *ops, const char *path, struct store **ret, struct buf *notes,
+                   struct err *err)
+{
+    const struct store_access access = trust_access(ops, path);
+    return store_open(path, STORE_GIVE, &access, NULL, ret, notes, err);
+}
+
 void ops_remember_store(struct ops *ops, const char *path)
 {
-    AUTO_FREE char *home = data_home(), *registry = file_join(home, "stores");
-    AUTO_FREE char *usual = file_join(home, "store");
-    AUTO_BUF struct buf text = {0};
     (void)catalog_add_store(ops->catalog, path, NULL);
-    if (strcmp(path, usual) == 0 || strchr(path, '\n'))
-        return;
-    (void)file_read_all(AT_FDCWD, registry, REGISTRY_LIMIT, &text, NULL);
-    AUTO_FREE char *line = mem_printf("%s\n", path);
-    const char *known = text.data ? strstr(text.data, line) : NULL;
-    if (known && (known == text.data || known[-1] == '\n'))
-        return;
-    buf_str(&text, line);
-    AUTO_FD int dir = file_make_dirs(home, NULL) < 0 ? -1 : file_open_dir(AT_FDCWD, home, NULL);
-    if (dir >= 0)
-        (void)file_replace(dir, "stores", text.data, text.len, 0600, NULL);
 }

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "jobs/pool.h"
+#include "ops/guard.h"
 
 #include <string.h>
 
@@ -25,6 +26,7 @@ struct lane {
     enum codec codec;
     uint32_t n, stored;
     uint64_t sum;
+    struct sha256 leaf; /* of raw, where a tree is wanted */
     uint8_t *raw, *other, *out;
 };
 
@@ -38,14 +40,16 @@ struct transfer {
     /* Where collected chunks go. */
     int (*collect)(struct transfer *transfer, struct lane *lane, struct err *err);
     struct object_writer *writer;
-    int target;
     const struct transfer_sums *sums;
+    struct hash_tree *tree; /* of sums */
+    int watched;       /* a descriptor with a lease, -1 */
 };
 
 struct transfer *transfer_new(struct ops *ops, struct progress *progress)
 {
     struct transfer *transfer = mem_zalloc(sizeof *transfer);
     transfer->pool = ops_pool(ops);
+    transfer->watched = -1;
     transfer->progress = progress;
     transfer->lane_count = MIN(pool_threads(transfer->pool) + 2, (unsigned)LANES_MOST);
     for (unsigned i = 0; i < MIN(pool_threads(transfer->pool), (unsigned)WORKERS_MOST); i++)
@@ -93,10 +97,17 @@ static void add_sums(const struct transfer_sums *sums, const void *data, size_t 
         digest_update(sums->digest, data, n);
 }
 
+void transfer_watch(struct transfer *transfer, int fd)
+{
+    transfer->watched = fd;
+}
+
 static void run_lane(void *context, unsigned worker)
 {
     struct lane *lane = context;
     lane->work(lane, lane->transfer->works[worker]);
+    if (lane->transfer->tree && lane->result == 0)
+        lane->leaf = hash_tree_leaf(lane->raw, lane->n);
 }
 
 /* Waits for a lane's chunk and hands it on. */
@@ -112,6 +123,8 @@ static int collect(struct transfer *transfer, struct lane *lane, struct err *err
         return lane->result;
     }
     progress_add(transfer->progress, lane->n);
+    if (transfer->tree)
+        hash_tree_add(transfer->tree, &lane->leaf);
     return transfer->collect(transfer, lane, err);
 }
 
@@ -121,6 +134,8 @@ static int next_lane(struct transfer *transfer, struct lane **ret, struct err *e
     struct lane *lane = &transfer->lanes[transfer->next];
     transfer->next = (transfer->next + 1) % transfer->lane_count;
     int r = progress_check(transfer->progress, err);
+    if (r == 0 && transfer->watched >= 0)
+        r = guard_lease_check(transfer->watched, err);
     if (r == 0)
         r = collect(transfer, lane, err);
     if (r == 0)
@@ -153,23 +168,58 @@ static int drain(struct transfer *transfer, int r, struct err *err)
     return r;
 }
 
+static int collect_nothing(struct transfer *transfer, struct lane *lane, struct err *err)
+{
+    (void)transfer;
+    (void)lane;
+    (void)err;
+    return 0;
+}
+
+static void no_work(struct lane *lane, struct content_work *work)
+{
+    (void)lane;
+    (void)work;
+}
+
+/* Begins an operation: its chunks are collected so, and their sums go there. */
+static void begin(struct transfer *transfer, const struct transfer_sums *sums,
+                  int (*how)(struct transfer *transfer, struct lane *lane, struct err *err))
+{
+    transfer->collect = how;
+    transfer->sums = sums;
+    transfer->tree = sums ? sums->tree : NULL;
+}
+
+/* Ends it: what was begun for it does not count for the next one. */
+static int end(struct transfer *transfer, int r, struct err *err)
+{
+    r = drain(transfer, r, err);
+    transfer->tree = NULL;
+    return r;
+}
+
 int transfer_hash(struct transfer *transfer, int fd, uint64_t offset, uint64_t bytes,
                   const struct transfer_sums *sums, struct err *err)
 {
-    uint8_t *block = transfer->lanes[0].raw;
     int r = 0;
-    for (uint64_t at = 0; at < bytes && r == 0;) {
-        size_t n = (size_t)MIN(bytes - at, (uint64_t)(256 * 1024));
-        r = progress_check(transfer->progress, err);
+    begin(transfer, sums, collect_nothing);
+    for (uint64_t at = 0; at < bytes && r == 0; at += CODEC_CHUNK_BYTES) {
+        struct lane *lane;
+        uint32_t n = (uint32_t)MIN(bytes - at, (uint64_t)CODEC_CHUNK_BYTES);
+        r = next_lane(transfer, &lane, err);
         if (r == 0)
-            r = file_pread(fd, block, n, offset + at, err);
-        if (r == 0) {
-            add_sums(sums, block, n);
+            r = file_pread(fd, lane->raw, n, offset + at, err);
+        if (r < 0)
+            break;
+        add_sums(sums, lane->raw, n);
+        lane->n = n;
+        if (transfer->tree)
+            submit(transfer, lane, no_work);
+        else
             progress_add(transfer->progress, n);
-        }
-        at += n;
     }
-    return r;
+    return end(transfer, r, err);
 }
 
 static void encode_lane(struct lane *lane, struct content_work *work)
@@ -201,7 +251,7 @@ int transfer_encode(struct transfer *transfer, const struct transfer_source *sou
 {
     int r = 0;
     uint32_t each = object_chunk_bytes(OBJECT_VERSION, source->dtype);
-    transfer->collect = collect_encoded;
+    begin(transfer, sums, collect_encoded);
     transfer->writer = writer;
     for (uint64_t at = 0; at < source->bytes && r == 0; at += each) {
         struct lane *lane;
@@ -220,7 +270,7 @@ int transfer_encode(struct transfer *transfer, const struct transfer_source *sou
         lane->n = n;
         submit(transfer, lane, encode_lane);
     }
-    return drain(transfer, r, err);
+    return end(transfer, r, err);
 }
 
 static void compare_lane(struct lane *lane, struct content_work *work)
@@ -233,11 +283,10 @@ static void compare_lane(struct lane *lane, struct content_work *work)
             err_set(&lane->err, ERR_DAMAGED, "what the store gives back differs from the file");
 }
 
-static int collect_nothing(struct transfer *transfer, struct lane *lane, struct err *err)
+static int collect_compared(struct transfer *transfer, struct lane *lane, struct err *err)
 {
-    (void)transfer;
-    (void)lane;
     (void)err;
+    add_sums(transfer->sums, lane->raw, lane->n);
     return 0;
 }
 
@@ -249,68 +298,94 @@ static void decode_lane(struct lane *lane, struct content_work *work)
 static int collect_decoded(struct transfer *transfer, struct lane *lane, struct err *err)
 {
     add_sums(transfer->sums, lane->raw, lane->n);
-    if (transfer->target < 0)
+    if (lane->fd < 0)
         return 0;
-    return file_pwrite(transfer->target, lane->raw, lane->n, lane->offset, err);
+    return file_pwrite(lane->fd, lane->raw, lane->n, lane->offset, err);
 }
 
-/* Sends all chunks of a content through the lanes. */
-static int run_content(struct transfer *transfer, const struct content *content, int fd,
-                       uint64_t offset, void (*work)(struct lane *lane, struct content_work *work),
-                       struct err *err)
+/* Sends all bytes of a part through the lanes, in chunks of the tree. */
+static int run_part(struct transfer *transfer, const struct transfer_part *part,
+                    void (*work)(struct lane *lane, struct content_work *work), struct err *err)
 {
     int r = 0;
-    uint64_t bytes = content_bytes(content);
-    uint32_t each = content_chunk_bytes(content);
-    for (uint64_t at = 0; at < bytes && r == 0; at += each) {
+    for (uint64_t at = 0; at < part->bytes && r == 0; at += TREE_CHUNK) {
         struct lane *lane;
         r = next_lane(transfer, &lane, err);
         if (r < 0)
             break;
-        lane->content = content;
-        lane->at = at;
-        lane->fd = fd;
-        lane->offset = offset + at;
-        lane->n = (uint32_t)MIN(bytes - at, (uint64_t)each);
+        lane->content = part->content;
+        lane->at = part->at + at;
+        lane->fd = part->fd;
+        lane->offset = part->offset + at;
+        lane->n = (uint32_t)MIN(part->bytes - at, (uint64_t)TREE_CHUNK);
         submit(transfer, lane, work);
     }
-    return drain(transfer, r, err);
+    return end(transfer, r, err);
 }
 
-int transfer_compare(struct transfer *transfer, const struct content *content, int fd,
-                     uint64_t offset, struct err *err)
+int transfer_part_of(const struct content *content, const struct manifest_range *range, int fd,
+                     struct transfer_part *ret, struct err *err)
 {
-    transfer->collect = collect_nothing;
-    return run_content(transfer, content, fd, offset, compare_lane, err);
+    *ret = (struct transfer_part){content, range->at, range->bytes, fd, range->offset};
+    uint64_t bytes = content_bytes(content);
+    return range->at <= bytes && range->bytes <= bytes - range->at
+               ? 0
+               : err_set(err, ERR_DAMAGED, "an object has another length than the tensor");
 }
 
-int transfer_decode(struct transfer *transfer, const struct content *content, int fd,
-                    uint64_t offset, const struct transfer_sums *sums, struct err *err)
+int transfer_compare(struct transfer *transfer, const struct transfer_part *part,
+                     const struct transfer_sums *sums, struct err *err)
 {
-    transfer->collect = collect_decoded;
-    transfer->target = fd;
-    transfer->sums = sums;
-    return run_content(transfer, content, fd, offset, decode_lane, err);
+    begin(transfer, sums, collect_compared);
+    return run_part(transfer, part, compare_lane, err);
+}
+
+int transfer_decode(struct transfer *transfer, const struct transfer_part *part,
+                    const struct transfer_sums *sums, struct err *err)
+{
+    begin(transfer, sums, collect_decoded);
+    return run_part(transfer, part, decode_lane, err);
+}
+
+int transfer_check(struct transfer *transfer, const struct content *content, struct err *err)
+{
+    const struct transfer_part all = {content, 0, content_bytes(content), -1, 0};
+    return transfer_decode(transfer, &all, NULL, err);
+}
+
+/* One range of a stored file. */
+static int decode_range(struct transfer *transfer, struct store *store,
+                        const struct manifest_range *range, int fd, bool deep,
+                        struct transfer_sums *sums, struct err *err)
+{
+    struct content *content;
+    struct transfer_part part;
+    struct hash_tree tree = {0};
+    bool check = deep && !sha256_is_zero(&range->sha);
+    int r = content_open(store, &range->id, &content, err);
+    if (r < 0)
+        return r;
+    sums->tree = check ? &tree : NULL;
+    r = transfer_part_of(content, range, fd, &part, err);
+    if (r == 0)
+        r = transfer_decode(transfer, &part, sums, err);
+    struct sha256 seen = hash_tree_end(&tree, TREE_RANGE, range->bytes);
+    if (r == 0 && check && !sha256_equal(&seen, &range->sha))
+        r = err_set(err, ERR_DAMAGED, "what the store gives back has another SHA-256");
+    content_free(content);
+    return r;
 }
 
 int transfer_decode_file(struct transfer *transfer, struct store *store, const struct manifest *m,
-                         int fd, struct err *err)
+                         int fd, bool deep, struct err *err)
 {
     struct hasher *whole = hasher_new(0);
     struct digest *digest = m->digest ? digest_new(digest_of_name(m->digest), m->size) : NULL;
-    const struct transfer_sums sums = {.whole = whole, .digest = digest};
+    struct transfer_sums sums = {.whole = whole, .digest = digest};
     char hex[DIGEST_HEX];
     int r = 0;
-    for (size_t i = 0; i < m->range_count && r == 0; i++) {
-        struct content *content;
-        r = content_open(store, &m->ranges[i].id, &content, err);
-        if (r < 0)
-            break;
-        r = content_bytes(content) == m->ranges[i].bytes
-                ? transfer_decode(transfer, content, fd, m->ranges[i].offset, &sums, err)
-                : err_set(err, ERR_DAMAGED, "an object has another length than the tensor");
-        content_free(content);
-    }
+    for (size_t i = 0; i < m->range_count && r == 0; i++)
+        r = decode_range(transfer, store, &m->ranges[i], fd, deep, &sums, err);
     struct hash128 hash = hasher_digest(whole);
     if (r == 0 && !hash128_equal(&hash, &m->hash))
         r = err_set(err, ERR_DAMAGED, "what the store gives back is not the file");

@@ -14,11 +14,21 @@ struct transfer;
 struct transfer *transfer_new(struct ops *ops, struct progress *progress);
 void transfer_free(struct transfer *transfer); /* accepts NULL */
 
-/* What goes by in order is added to these; each may be NULL. */
+/*
+ * What goes by in order is added to these; each may be NULL. tree gets the leaves of the bytes,
+ * which the pool computes: the caller ends it.
+ */
 struct transfer_sums {
     struct hasher *range, *whole;
     struct digest *digest;
+    struct hash_tree *tree;
 };
+
+/*
+ * From now on the lease that is held on this descriptor (guard_lease) is looked at before each
+ * chunk: ERR_CHANGED once somebody opens the file for writing. -1: none.
+ */
+void transfer_watch(struct transfer *transfer, int fd);
 
 /* Reads bytes of fd for the sums alone. */
 int transfer_hash(struct transfer *transfer, int fd, uint64_t offset, uint64_t bytes,
@@ -37,17 +47,33 @@ int transfer_encode(struct transfer *transfer, const struct transfer_source *sou
                     struct object_writer *writer, const struct transfer_sums *sums,
                     struct err *err);
 
-/* Decodes a content and compares it with bytes of fd. ERR_DAMAGED where they differ. */
-int transfer_compare(struct transfer *transfer, const struct content *content, int fd,
-                     uint64_t offset, struct err *err);
+/* Bytes of a content, and where they lie in a file. */
+struct transfer_part {
+    const struct content *content;
+    uint64_t at, bytes; /* in the content */
+    int fd;             /* -1: none */
+    uint64_t offset;    /* in the file */
+};
+/* The part of an opened content that a range names. ERR_DAMAGED: it is not so long. */
+int transfer_part_of(const struct content *content, const struct manifest_range *range, int fd,
+                     struct transfer_part *ret, struct err *err);
 
-/* Decodes a content into fd at offset (fd -1: nowhere). */
-int transfer_decode(struct transfer *transfer, const struct content *content, int fd,
-                    uint64_t offset, const struct transfer_sums *sums, struct err *err);
+/* Decodes bytes and compares them with those of the file. ERR_DAMAGED where they differ. */
+int transfer_compare(struct transfer *transfer, const struct transfer_part *part,
+                     const struct transfer_sums *sums, struct err *err);
 
-/* Decodes a whole stored file into fd (-1: nowhere); its hash and its digest must agree. */
+/* Decodes bytes into the file. */
+int transfer_decode(struct transfer *transfer, const struct transfer_part *part,
+                    const struct transfer_sums *sums, struct err *err);
+/* Decodes a whole content into nothing: whether it can be. */
+int transfer_check(struct transfer *transfer, const struct content *content, struct err *err);
+
+/*
+ * Decodes a whole stored file into fd (-1: nowhere); its hash and its digest must agree. deep: the
+ * SHA-256 of each range, too, where the manifest has it.
+ */
 int transfer_decode_file(struct transfer *transfer, struct store *store,
-                         const struct manifest *manifest, int fd, struct err *err);
+                         const struct manifest *manifest, int fd, bool deep, struct err *err);
 
 /* Encodes one chunk of at most PACK_BELOW bytes in the calling thread: *ret_codec, its length. */
 size_t transfer_encode_small(struct transfer *transfer, const struct codec_chunk *chunk,

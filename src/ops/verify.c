@@ -95,7 +95,7 @@ static int decode_entry(struct check *check, const struct object_entry *entry, s
     int r = content_open(check->store, &entry->id, &content, err);
     if (r < 0)
         return r;
-    r = transfer_decode(check->transfer, content, -1, 0, NULL, err);
+    r = transfer_check(check->transfer, content, err);
     content_free(content);
     return r;
 }
@@ -131,6 +131,8 @@ static int check_entry(struct check *check, const char *name, const struct objec
     int r = object->version > 1 ? read_entry(check, object, entry, &why)
                                 : decode_entry(check, entry, &why);
     check->report->bytes += entry->bytes;
+    if (r == 0)
+        r = object_check_frame(object, entry, &why);
     if (r == ERR_CANCELLED)
         return r;
     if (r < 0)
@@ -204,26 +206,61 @@ static int check_held(struct check *check, size_t h)
     return r == ERR_CANCELLED ? r : 0;
 }
 
+/* What is asked of every id that a manifest names. */
+struct asking {
+    struct check *check;
+    struct map told;
+};
+
 /* Ids that manifests name and that are nowhere. */
+static void ask_id(void *context, const struct hash128 *id)
+{
+    struct asking *asking = context;
+    struct check *check = asking->check;
+    char hex[HASH128_HEX];
+    if (!is_wanted(check, id) || map_has(&asking->told, id) ||
+        store_has(check->store, id) != CONTENT_NONE)
+        return;
+    map_put(&asking->told, id, 1);
+    hash128_hex(hex, id);
+    add_lost(check, hex, "missing from the store", ERR_DAMAGED, id);
+}
+
+/*
+ * A manifest must name every base that its objects need: gc goes by that. So for one that does
+ * not, its objects are read: what they need counts, too.
+ */
+static void check_bases(struct check *check, size_t i)
+{
+    struct err why = {0};
+    bool lacked = false;
+    int r = store_complete_bases(check->store, i, &lacked, &why);
+    const struct manifest *m = store_manifest(check->store, i);
+    AUTO_FREE char *name = mem_printf("files/%s.json", m->fid);
+    if (r == 0 && lacked)
+        name_views(m, add_damage(check, name, "does not name every base that it needs",
+                                 ERR_DAMAGED));
+}
+
+static bool needs_check(const struct check *check, const struct manifest *m)
+{
+    for (size_t k = 0; k < m->range_count; k++)
+        if (is_wanted(check, &m->ranges[k].id))
+            return true;
+    return false;
+}
+
 static void check_missing(struct check *check)
 {
-    struct map told = {0};
+    struct asking asking = {.check = check};
     for (size_t i = 0; i < store_manifest_count(check->store); i++) {
+        if (needs_check(check, store_manifest(check->store, i)))
+            check_bases(check, i);
         const struct manifest *m = store_manifest(check->store, i);
-        for (size_t k = 0; k < m->range_count; k++) {
-            const struct hash128 *ids[] = {&m->ranges[k].id, &m->ranges[k].base};
-            for (size_t n = 0; n < COUNT_OF(ids); n++) {
-                char hex[HASH128_HEX];
-                if (hash128_is_zero(ids[n]) || !is_wanted(check, ids[n]) ||
-                    map_has(&told, ids[n]) || store_has(check->store, ids[n]) != CONTENT_NONE)
-                    continue;
-                map_put(&told, ids[n], 1);
-                hash128_hex(hex, ids[n]);
-                add_lost(check, hex, "missing from the store", ERR_DAMAGED, ids[n]);
-            }
-        }
+        for (size_t k = 0; k < m->range_count; k++)
+            range_each_id(&m->ranges[k], ask_id, &asking);
     }
-    map_release(&told);
+    map_release(&asking.told);
 }
 
 static void check_manifests(struct check *check)
@@ -263,6 +300,7 @@ static int check_store(struct check *check, struct err *err)
 {
     size_t count = 0;
     int r = 0;
+    store_doubt(check->store);
     if (!check->only)
         check_frame(check);
     check_manifests(check);
@@ -280,6 +318,11 @@ static int check_store(struct check *check, struct err *err)
     return r == ERR_CANCELLED ? err_set(err, r, "stopped on request") : r;
 }
 
+static void want_id(void *context, const struct hash128 *id)
+{
+    map_put(context, id, 1);
+}
+
 /* What the models need. */
 static void want_models(struct check *check, const struct library *library,
                         const struct verify_request *request)
@@ -289,10 +332,8 @@ static void want_models(struct check *check, const struct library *library,
         for (size_t f = 0; f < model->file_count; f++) {
             const char *fid = library->files[model->files[f]].fid;
             const struct manifest *m = fid ? store_find(check->store, fid) : NULL;
-            for (size_t k = 0; m && k < m->range_count; k++) {
-                map_put(&check->wanted, &m->ranges[k].id, 1);
-                map_put(&check->wanted, &m->ranges[k].base, 1);
-            }
+            for (size_t k = 0; m && k < m->range_count; k++)
+                range_each_id(&m->ranges[k], want_id, &check->wanted);
         }
     }
 }
@@ -317,27 +358,39 @@ static uint64_t work_of(const struct check *check)
     return bytes;
 }
 
+/* Whether something that a range needs is lost. */
+struct loss {
+    const struct map *lost;
+    bool damaged;
+};
+
+static void look_lost(void *context, const struct hash128 *id)
+{
+    struct loss *loss = context;
+    loss->damaged |= map_has(loss->lost, id);
+}
+
 /* Notes in the catalog which stored files are damaged, and which are not, of those checked. */
 static int remember_damage(const struct check *check, size_t first, struct err *err)
 {
     struct map lost = {0};
     struct catalog *catalog = check->ops->catalog;
-    for (size_t i = first; i < check->report->count; i++)
-        if (!check->report->damaged[i].repaired)
-            map_put(&lost, &check->report->damaged[i].id, 1);
+    for (size_t i = first; i < check->report->count; i++) {
+        const struct damage *damage = &check->report->damaged[i];
+        if (!damage->repaired && !hash128_is_zero(&damage->id))
+            map_put(&lost, &damage->id, 1);
+    }
     int r = catalog_begin(catalog, err);
     for (size_t i = 0; i < store_manifest_count(check->store) && r == 0; i++) {
         const struct manifest *m = store_manifest(check->store, i);
-        static const struct hash128 zero;
-        bool wanted = false, damaged = false;
+        struct loss loss = {.lost = &lost};
+        bool wanted = false;
         for (size_t k = 0; k < m->range_count; k++) {
-            const struct manifest_range *range = &m->ranges[k];
-            wanted |= is_wanted(check, &range->id);
-            damaged |= map_has(&lost, &range->id) ||
-                       (!hash128_equal(&range->base, &zero) && map_has(&lost, &range->base));
+            wanted |= is_wanted(check, &m->ranges[k].id);
+            range_each_id(&m->ranges[k], look_lost, &loss);
         }
         if (wanted)
-            r = catalog_put_damage(catalog, m->fid, damaged, err);
+            r = catalog_put_damage(catalog, m->fid, loss.damaged, err);
     }
     map_release(&lost);
     return catalog_end(catalog, r, err);
@@ -350,7 +403,7 @@ static int verify_store(struct ops *ops, const struct library *library, const ch
     struct check check = {
         .ops = ops, .progress = progress, .report = report, .only = request->count > 0};
     size_t first = report->count;
-    int r = store_open(path, STORE_READ, NULL, &check.store, NULL, err);
+    int r = store_open(path, STORE_READ, NULL, NULL, &check.store, NULL, err);
     if (r < 0)
         return r;
     want_models(&check, library, request);
@@ -401,7 +454,7 @@ int ops_gc(struct ops *ops, bool dry_run, struct progress *progress, struct gc_r
         struct store *store;
         struct gc_report one = {0};
         r = dry_run
-                ? store_open(stores.paths[i], STORE_READ, NULL, &store, &ops->notes, err)
+                ? store_open(stores.paths[i], STORE_READ, NULL, NULL, &store, &ops->notes, err)
                 : ops_open_store(ops, stores.paths[i], "gc", progress, &store, &ops->notes, err);
         if (r < 0)
             break;

@@ -447,34 +447,28 @@ int hub_walk(int dir, const char *path, const struct source_sink *sink, struct e
     return r;
 }
 
-struct link_walk {
-    int cache;
-    const char *missing; /* NULL, or the one end, which is not there, that is looked for */
-    struct hub_links *links;
-};
-
-/* A link that leads nowhere, or out, is none that counts; one that cannot be read might be. */
-static int add_links(struct link_walk *walk, const char *rel, struct err *err)
+/* A link that leads out is none that counts; one that cannot be read might be. */
+static int add_links(int cache, const char *rel, struct hub_links *links, struct err *err)
 {
     struct chain chain;
-    int r = resolve(walk->cache, rel, &chain, err);
-    bool wanted = walk->missing ? r == ERR_NOTFOUND && strcmp(chain.end, walk->missing) == 0
-                                : r == 0 && S_ISREG(chain.st.st_mode);
-    if (wanted && chain.count) {
-        struct hub_links *links = walk->links;
+    int r = resolve(cache, rel, &chain, err);
+    bool missing = r == ERR_NOTFOUND;
+    if (chain.count && (missing || (r == 0 && S_ISREG(chain.st.st_mode))))
         *ARRAY_ADD(links->links, links->count, links->cap) =
             (struct hub_link){.path = mem_strdup(chain.hops[0].path),
                               .target = mem_strdup(chain.hops[0].target),
-                              .dev = chain.st.st_dev,
-                              .ino = chain.st.st_ino};
-    }
+                              .end = mem_strdup(chain.end),
+                              .missing = missing,
+                              .dev = missing ? 0 : chain.st.st_dev,
+                              .ino = missing ? 0 : chain.st.st_ino};
     chain_release(&chain);
     return r == ERR_IO ? r : 0;
 }
 
-static int walk_links(struct link_walk *walk, const char *rel, int depth, struct err *err)
+static int walk_links(int cache, const char *rel, int depth, struct hub_links *links,
+                      struct err *err)
 {
-    AUTO_FD int dir = openat(walk->cache, rel, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    AUTO_FD int dir = openat(cache, rel, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct names names = {0};
     if (depth > WALK_DEPTH || (dir < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)))
         return 0;
@@ -482,47 +476,81 @@ static int walk_links(struct link_walk *walk, const char *rel, int depth, struct
     for (size_t i = 0; i < names.count && r == 0; i++) {
         AUTO_FREE char *below = file_join(rel, names.entries[i].name);
         if (names.entries[i].type == DT_DIR)
-            r = walk_links(walk, below, depth + 1, err);
+            r = walk_links(cache, below, depth + 1, links, err);
         else if (names.entries[i].type == DT_LNK)
-            r = add_links(walk, below, err);
+            r = add_links(cache, below, links, err);
     }
     names_release(&names);
     return r;
 }
 
-static int read_links(const char *cache, const char *missing, struct hub_links *ret,
-                      struct err *err)
+static int by_end(const void *a, const void *b)
+{
+    const struct hub_link *x = a, *y = b;
+    if (x->missing != y->missing)
+        return x->missing - y->missing;
+    if (x->missing)
+        return strcmp(x->end, y->end);
+    return x->dev != y->dev ? (x->dev < y->dev ? -1 : 1) : (x->ino > y->ino) - (x->ino < y->ino);
+}
+
+int hub_links_read(const char *cache, struct hub_links *ret, struct err *err)
 {
     static const char *const parts[] = {"snapshots", "blobs"};
     *ret = (struct hub_links){0};
     AUTO_FD int dir = file_open_dir(AT_FDCWD, cache, err);
     struct names names = {0};
     int r = dir < 0 ? dir : names_read(dir, &names, err);
-    struct link_walk walk = {.cache = dir, .missing = missing, .links = ret};
     for (size_t i = 0; i < names.count && r == 0; i++) {
         for (size_t p = 0; p < COUNT_OF(parts) && r == 0; p++) {
             AUTO_FREE char *below = file_join(names.entries[i].name, parts[p]);
             if (is_repo_folder(names.entries[i].name))
-                r = walk_links(&walk, below, 0, err);
+                r = walk_links(dir, below, 0, ret, err);
         }
     }
+    if (ret->count)
+        qsort(ret->links, ret->count, sizeof *ret->links, by_end);
+    if (r < 0)
+        hub_links_release(ret);
     names_release(&names);
     return r;
 }
 
-int hub_links_read(const char *cache, struct hub_links *ret, struct err *err)
+/* The first of those that compare equal to key, and how many they are. */
+static const struct hub_link *find_links(const struct hub_links *links, const struct hub_link *key,
+                                         size_t *ret_count)
 {
-    return read_links(cache, NULL, ret, err);
+    size_t low = 0, high = links->count, end;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (by_end(&links->links[middle], key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (end = low; end < links->count && by_end(&links->links[end], key) == 0; end++)
+        ;
+    *ret_count = end - low;
+    return links->links + low;
 }
 
-int hub_links_to_missing(const char *cache, const char *path, struct hub_links *ret,
-                         struct err *err)
+const struct hub_link *hub_links_to(const struct hub_links *links, uint64_t dev, uint64_t ino,
+                                    size_t *ret_count)
+{
+    const struct hub_link key = {.dev = dev, .ino = ino};
+    return find_links(links, &key, ret_count);
+}
+
+const struct hub_link *hub_links_missing(const struct hub_links *links, const char *cache,
+                                         const char *path, size_t *ret_count)
 {
     size_t n = strlen(cache);
-    *ret = (struct hub_links){0};
+    *ret_count = 0;
     if (strncmp(path, cache, n) != 0 || path[n] != '/')
-        return 0;
-    return read_links(cache, path + n + strspn(path + n, "/"), ret, err);
+        return NULL;
+    AUTO_FREE char *end = mem_strdup(path + n + strspn(path + n, "/"));
+    const struct hub_link key = {.missing = true, .end = end};
+    return find_links(links, &key, ret_count);
 }
 
 void hub_links_release(struct hub_links *links)
@@ -530,6 +558,7 @@ void hub_links_release(struct hub_links *links)
     for (size_t i = 0; i < links->count; i++) {
         free(links->links[i].path);
         free(links->links[i].target);
+        free(links->links[i].end);
     }
     free(links->links);
     *links = (struct hub_links){0};

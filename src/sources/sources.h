@@ -62,12 +62,15 @@ bool source_is_hub(const char *path);
 /* The hub cache of this user by HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME: free it. */
 char *source_hub_path(void);
 
-/* One link of a hub cache that leads to a regular file, one entry for every hop's end. */
+/* One link of a hub cache, by the first hop of its chain. */
 struct hub_link {
     char *path;        /* of the link, relative to the cache */
     char *target;      /* its text */
-    uint64_t dev, ino; /* of the regular file at the end of the chain */
+    char *end;         /* where the chain ends, relative to the cache */
+    bool missing;      /* nothing is there */
+    uint64_t dev, ino; /* else: of the regular file there */
 };
+/* Sorted: those that lead to files by inode, then those that lead nowhere by their end. */
 struct hub_links {
     struct hub_link *links;
     size_t count, cap;
@@ -75,9 +78,12 @@ struct hub_links {
 
 /* All links of all repositories of a cache, snapshots and blobs, read afresh. */
 int hub_links_read(const char *cache, struct hub_links *ret, struct err *err);
-/* The links whose chain ends at a file of the cache (absolute path) that is not there any more. */
-int hub_links_to_missing(const char *cache, const char *path, struct hub_links *ret,
-                         struct err *err);
+/* Those that lead to an inode; the first of *ret_count, which lie side by side. */
+const struct hub_link *hub_links_to(const struct hub_links *links, uint64_t dev, uint64_t ino,
+                                    size_t *ret_count);
+/* Those whose chain ends at a file (absolute path) of the cache that is not there any more. */
+const struct hub_link *hub_links_missing(const struct hub_links *links, const char *cache,
+                                         const char *path, size_t *ret_count);
 void hub_links_release(struct hub_links *links);
 
 /* Paths relative to a cache, in the order in which they are to go: folders behind what is in them.

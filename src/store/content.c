@@ -17,6 +17,7 @@ struct content {
     uint32_t chunk;                   /* bytes of one, raw */
     int held;                         /* else a descriptor of a held file */
     uint64_t offset, bytes;           /* within that */
+    uint64_t skip;                    /* as a base: bytes before those that count */
     enum dtype dtype;
 };
 
@@ -142,8 +143,8 @@ static int open_at(struct store *store, const struct hash128 *id, bool as_base,
         return err_set(err, ERR_DAMAGED, "object %s: its base is a delta itself", hex);
     content->base = mem_zalloc(sizeof *content->base);
     content->base->held = -1;
-    r = open_at(store, &content->entry->base, true, content->base, err);
-    return r;
+    content->base->skip = content->entry->base_at;
+    return open_at(store, &content->entry->base, true, content->base, err);
 }
 
 int content_open(struct store *store, const struct hash128 *id, struct content **ret,
@@ -254,17 +255,18 @@ int content_read_base(const struct content *base, enum dtype base_dtype, enum dt
                       struct content_work *work, struct err *err)
 {
     unsigned from = dtype_width(base_dtype), to = dtype_width(dtype);
-    uint64_t at = offset / to, there = base->bytes / from;
+    uint64_t at = offset / to;
+    uint64_t there = base->bytes > base->skip ? (base->bytes - base->skip) / from : 0;
     size_t count = at < there ? (size_t)MIN(there - at, (uint64_t)(n / to)) : 0;
     *ret_n = count * to;
     if (!count)
         return 0;
     if (base_dtype == dtype)
-        return content_read(base, offset, dst, *ret_n, work, err);
+        return content_read(base, base->skip + offset, dst, *ret_n, work, err);
     for (size_t done = 0, part; done < count; done += part) {
         part = MIN(count - done, (size_t)CODEC_CHUNK_BYTES / from);
-        int r =
-            content_read(base, (at + done) * from, scratch(&work->other), part * from, work, err);
+        int r = content_read(base, base->skip + (at + done) * from, scratch(&work->other),
+                             part * from, work, err);
         if (r < 0)
             return r;
         codec_convert(base_dtype, dtype, work->other, part, dst + done * to);

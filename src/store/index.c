@@ -34,27 +34,89 @@ bool store_name_is_pack(const char *name)
     return text_ends_with(name, ".pack");
 }
 
+struct known *store_known(const struct store *store, const struct hash128 *id)
+{
+    uint64_t at;
+    return map_get(&store->ids, id, &at) ? &store->known[at] : NULL;
+}
+
+struct known *store_known_add(struct store *store, const struct hash128 *id)
+{
+    struct known *known = store_known(store, id);
+    if (known)
+        return known;
+    map_put(&store->ids, id, store->known_count);
+    return ARRAY_ADD(store->known, store->known_count, store->known_cap);
+}
+
+void store_loosen(struct store *store, const struct hash128 *id)
+{
+    *ARRAY_ADD(store->loose, store->loose_count, store->loose_cap) = *id;
+}
+
 void store_index_delta(struct store *store, const struct hash128 *id, const struct hash128 *base)
 {
     if (hash128_is_zero(base))
         return;
-    map_put(&store->bases, base, 1);
-    map_put(&store->deltas, id, store->delta_count);
-    *ARRAY_ADD(store->delta_bases, store->delta_count, store->delta_cap) = *base;
+    store_known_add(store, id)->base = *base;
+    store_known_add(store, base)->is_base = true;
+}
+
+static void add_use(void *context, const struct hash128 *id)
+{
+    store_known_add(context, id)->uses++;
+}
+
+static void end_use(void *context, const struct hash128 *id)
+{
+    struct known *known = store_known(context, id);
+    if (known && known->uses)
+        known->uses--;
+    store_loosen(context, id);
+}
+
+/* What the table of an object or pack says of its base counts before what a manifest says. */
+static void index_range(struct store *store, const struct manifest_range *range, bool complete)
+{
+    bool delta = range->base_count > 0;
+    struct hash128 base = delta ? range->bases[0] : (struct hash128){0};
+    struct known *known = store_known_add(store, &range->id);
+    known->alone |= !delta ||
+                    ((known->named || known->sure) && !hash128_equal(&known->base, &base));
+    if (delta && !known->sure && hash128_is_zero(&known->base))
+        known->base = base;
+    known->named = true;
+    known->sure |= complete || delta;
+    for (size_t i = 0; i < range->base_count; i++) {
+        struct known *needed = store_known_add(store, &range->bases[i]);
+        needed->is_base = true;
+        if (i + 1 < range->base_count && !needed->sure)
+            needed->base = range->bases[i + 1];
+    }
+    range_each_id(range, add_use, store);
 }
 
 void store_index_manifest(struct store *store, const struct manifest *m)
 {
-    for (size_t i = 0; i < m->range_count; i++) {
-        const struct manifest_range *range = &m->ranges[i];
-        uint64_t before = 0;
-        struct hash128 base = store_base_of(store, &range->id);
-        (void)map_get(&store->named, &range->id, &before);
-        bool delta = !hash128_is_zero(&range->base) && before != NAMED_ALONE &&
-                     (before == 0 || hash128_equal(&base, &range->base));
-        map_put(&store->named, &range->id, delta ? NAMED_DELTA : NAMED_ALONE);
-        store_index_delta(store, &range->id, &range->base);
-    }
+    for (size_t i = 0; i < m->range_count; i++)
+        index_range(store, &m->ranges[i], m->version > 2);
+}
+
+void store_unindex_manifest(struct store *store, const struct manifest *m)
+{
+    for (size_t i = 0; i < m->range_count; i++)
+        range_each_id(&m->ranges[i], end_use, store);
+}
+
+void store_unplace(struct store *store, const struct hash128 *id)
+{
+    uint64_t at;
+    struct known *known = store_known(store, id);
+    map_remove(&store->places, id);
+    if (map_get(&store->held_ids, id, &at))
+        map_put(&store->places, id, place_make(CONTENT_HELD, at));
+    if (known)
+        *known = (struct known){.uses = known->uses, .is_base = known->is_base};
 }
 
 void store_index_held(struct store *store, size_t h)
@@ -85,6 +147,7 @@ static void index_pack(struct store *store, const char *name, const struct hash1
     for (uint32_t i = 0; i < object->entry_count; i++) {
         store_place_in_pack(store, &object->entries[i].id, store->pack_count - 1);
         store_index_delta(store, &object->entries[i].id, &object->entries[i].base);
+        store_known_add(store, &object->entries[i].id)->sure = true;
     }
     object_free(object);
 }
@@ -140,7 +203,7 @@ static int name_objects(const struct store *store, const char *folder, struct na
 
 static int name_all_objects(const struct store *store, struct naming *naming)
 {
-    if (name_objects(store, "", naming) == 0)
+    if (store->making || name_objects(store, "", naming) == 0)
         return 0;
     int number = errno;
     store_names_free(naming->own, naming->own_count);
@@ -187,11 +250,12 @@ static void forget_index(struct store *store)
 {
     store->manifests = NULL;
     store->held = NULL;
-    store->packs = store->delta_bases = NULL;
+    store->packs = store->loose = NULL;
+    store->known = NULL;
     store->manifest_count = store->manifest_cap = store->held_count = store->held_cap = 0;
-    store->pack_count = store->pack_cap = store->delta_count = store->delta_cap = 0;
-    store->places = store->deltas = store->bases = store->held_ids = (struct map){0};
-    store->named = (struct map){0};
+    store->pack_count = store->pack_cap = store->known_count = store->known_cap = 0;
+    store->places = store->ids = store->held_ids = store->held_inodes = (struct map){0};
+    store->by_fid = (struct map){0};
     store->pack = NULL;
     store->absents = NULL;
     store->foreign = NULL;
@@ -199,6 +263,7 @@ static void forget_index(struct store *store)
     store->roster_damage = NULL;
     store->absent_count = store->absent_cap = store->foreign_count = store->foreign_cap = 0;
     store->held_damage_count = store->held_damage_cap = 0;
+    store->loose_count = store->loose_cap = 0;
 }
 
 void store_clear_index(struct store *store)
@@ -222,14 +287,15 @@ void store_clear_index(struct store *store)
     free(store->held_damage);
     free(store->roster_damage);
     map_release(&store->places);
-    map_release(&store->deltas);
-    map_release(&store->bases);
-    map_release(&store->named);
+    map_release(&store->ids);
     map_release(&store->held_ids);
+    map_release(&store->held_inodes);
+    map_release(&store->by_fid);
+    free(store->known);
+    free(store->loose);
     free(store->manifests);
     free(store->held);
     free(store->packs);
-    free(store->delta_bases);
     forget_index(store);
 }
 
@@ -323,7 +389,7 @@ static void load_manifest(struct store *store, const char *file, struct manifest
             buf_printf(notes, "%s/files/%s: %s\n", store->path, file, why->text);
         return;
     }
-    *ARRAY_ADD(store->manifests, store->manifest_count, store->manifest_cap) = *manifest;
+    store_keep_manifest(store, manifest);
     *manifest = (struct manifest){0};
 }
 
@@ -335,60 +401,15 @@ struct store_absent *store_find_absent(struct store *store, const char *fid)
     return NULL;
 }
 
-/* An entry of the roster without a manifest that can be read: what it says is kept. */
-static void take_brief(void *context, struct manifest *brief)
+void store_add_brief(void *context, struct manifest *brief)
 {
     struct store *store = context;
-    if (store_find(store, brief->fid))
-        return;
     struct store_absent *absent = store_find_absent(store, brief->fid);
     if (!absent)
         absent = add_absent(store, brief->fid, "its manifest is missing", ERR_NOTFOUND);
     manifest_release(&absent->brief);
     absent->brief = *brief;
     *brief = (struct manifest){0};
-}
-
-static void count_brief(void *context, struct manifest *brief)
-{
-    (void)brief;
-    ++*(size_t *)context;
-}
-
-/* Compares the roster with the manifests; stores of version 1 had none. */
-static int load_roster(struct store *store, struct err *err)
-{
-    AUTO_BUF struct buf text = {0};
-    struct err why = {0};
-    size_t listed = 0;
-    int r = file_read_all(store->dir, "roster", MANIFEST_LIMIT, &text, &why);
-    if (r == 0)
-        r = roster_read(text.data, text.len, count_brief, &listed, &why);
-    if (r == 0)
-        r = roster_read(text.data, text.len, take_brief, store, &why);
-    if (r == ERR_IO)
-        return err_set(err, r, "%s", why.text);
-    if (r < 0 && (r != ERR_NOTFOUND || store->version > 1))
-        store->roster_damage = mem_strdup(why.text);
-    store->roster_stale = r < 0 || listed != store->manifest_count + store->absent_count;
-    return 0;
-}
-
-/* Writes down what manifests there are. without: a fid that is about to go, or NULL. */
-int store_write_roster(struct store *store, const char *without, struct err *err)
-{
-    size_t count = 0, most = store->manifest_count + store->absent_count;
-    AUTO_FREE const struct manifest **list = mem_alloc((most + 1) * sizeof *list);
-    AUTO_BUF struct buf text = {0};
-    for (size_t i = 0; i < most; i++) {
-        const struct manifest *m = i < store->manifest_count
-                                       ? &store->manifests[i]
-                                       : &store->absents[i - store->manifest_count].brief;
-        if (m->path && !(without && strcmp(m->fid, without) == 0))
-            list[count++] = m;
-    }
-    roster_write(list, count, &text);
-    return file_replace(store->dir, "roster", text.data, text.len, 0600, err);
 }
 
 static void load_held(struct store *store, const char *file, struct manifest *manifest,
@@ -439,7 +460,7 @@ static int load_index(struct store *store, struct buf *notes, struct err *err)
 {
     int r = each_manifest(store, store->files, "files", load_manifest, notes, err);
     if (r == 0)
-        r = load_roster(store, err);
+        r = store_load_roster(store, err);
     if (r < 0 || store->mode == STORE_LIST)
         return r;
     r = each_manifest(store, store->held_dir, "held", load_held, notes, err);

@@ -13,20 +13,28 @@
 
 #include <sys/stat.h>
 
-enum { MANIFEST_VERSION = 2 };
+enum { MANIFEST_VERSION = 3, BASES_DEEP = 3 };
 
 enum manifest_state {
     MANIFEST_PENDING,   /* the original is in its place and counts; objects may be incomplete */
     MANIFEST_KEPT,      /* complete and compared; the original stays (a trial) */
     MANIFEST_STORED,    /* complete and compared; the original is being removed, or is gone */
     MANIFEST_RESTORING, /* as STORED; the file is being given back */
+    MANIFEST_LENT,      /* as STORED; a copy is in its place for a while, what is stored stays */
+    MANIFEST_ASIDE,     /* as STORED; the original waits beside its place until a time */
+    MANIFEST_COMPANIONS, /* copies of a model's small files, which stay in their places */
+    MANIFEST_STATES,
 };
 
 /* A run of the file's bytes. */
 struct manifest_range {
     uint64_t offset, bytes;
-    struct hash128 id;   /* content id of these bytes */
-    struct hash128 base; /* of the tensor that the object is a delta against; zero: none */
+    struct hash128 id; /* content id of these bytes, or of a content that they are a part of */
+    uint64_t at;       /* where in the content they begin: 0 but for a part */
+    /* Every content that decoding it needs, the nearest first; at most BASES_DEEP. */
+    const struct hash128 *bases;
+    size_t base_count;
+    struct sha256 sha; /* the tree over its chunks; zero: made before version 3 */
     enum dtype dtype;
     /* Of a tensor; name NULL for what lies between tensors. */
     const char *name;
@@ -39,6 +47,14 @@ struct manifest_link {
     const char *path;   /* absolute */
     const char *target; /* its text */
     int64_t mtime_ns;   /* the link's own */
+};
+
+/* One file of MANIFEST_COMPANIONS: its bytes are the next range, unless it is empty. */
+struct manifest_companion {
+    const char *path; /* absolute */
+    uint64_t size;
+    uint32_t mode, uid, gid;
+    int64_t mtime_ns;
 };
 
 /* A model that names the file. */
@@ -64,8 +80,11 @@ struct manifest {
     uint64_t own;          /* of one that was read: bytes of its own file; else 0 */
     uint64_t freed;        /* blocks of the original, in bytes */
     struct hash128 hash;   /* XXH3-128 of the whole file */
+    struct sha256 sha;     /* the tree over its ranges; zero: made before version 3 */
     const char *digest;    /* NULL, or the hex digest that its name claims, verified */
     int64_t time;          /* when it was compressed, Unix seconds */
+    int64_t until;         /* of MANIFEST_ASIDE: when the original may go, Unix seconds */
+    int version;           /* of the text that was read */
     uint32_t mode, uid, gid;
     int64_t mtime_ns, atime_ns;
     bool note; /* a NAME.tare was left in its place */
@@ -78,13 +97,27 @@ struct manifest {
     size_t view_count, view_cap;
     struct manifest_range *ranges;
     size_t range_count, range_cap;
+    struct manifest_companion *companions;
+    size_t companion_count, companion_cap;
     struct arena arena; /* holds the texts of a manifest that was read, and may hold others */
 };
 
 void manifest_release(struct manifest *manifest);
 
-/* Whether one of its ranges is this content, or a delta against it. No range needs zero. */
+/* Whether one of its ranges is this content, or decoding it needs it. No range needs zero. */
 bool manifest_needs(const struct manifest *manifest, const struct hash128 *id);
+bool range_needs(const struct manifest_range *range, const struct hash128 *id);
+
+/* Calls found for each id that the range names: its content, and the bases. */
+void range_each_id(const struct manifest_range *range,
+                   void (*found)(void *context, const struct hash128 *id), void *context);
+
+/* Makes these the bases of a range; they are copied into the manifest's arena. */
+void manifest_set_bases(struct manifest *manifest, struct manifest_range *range,
+                        const struct hash128 *bases, size_t count);
+
+/* Whether the file is away from its place: stored, and neither a trial nor a set of companions. */
+bool manifest_is_away(const struct manifest *manifest);
 
 /* Bytes that the store spends on the file alone: objects, and the manifest. */
 uint64_t manifest_takes(const struct manifest *manifest);
@@ -101,13 +134,24 @@ void manifest_write(const struct manifest *manifest, struct buf *out);
 int manifest_read(const char *bytes, size_t n, struct manifest *manifest, struct err *err);
 
 /*
- * The roster: what every manifest of a store is about (fid, path, size, hash, digest, links, views;
- * no ranges or attributes), so that a manifest that is lost or damaged can be named.
+ * The roster: what every manifest of a store is about (fid, path, size, hashes, digest, links,
+ * views; no ranges or attributes), so that a manifest that is lost or damaged can be named. It is
+ * appended to: a line for each manifest that comes or goes, the last one of a fid counts. Up to
+ * version 2 it was one text, written anew each time.
  */
-void roster_write(const struct manifest *const *manifests, size_t count, struct buf *out);
+void roster_begin(struct buf *out); /* its first line */
+void roster_add(const struct manifest *manifest, struct buf *out);
+void roster_remove(const char *fid, struct buf *out);
+
+struct roster {
+    int version;
+    size_t lines; /* behind the first one */
+    size_t live;  /* manifests that are on it */
+    size_t end;   /* bytes of it that count: a last line that was cut off does not */
+};
 /* Calls found for each entry; found may take the manifest by copying and zeroing it. */
 int roster_read(const char *bytes, size_t n, void (*found)(void *context, struct manifest *brief),
-                void *context, struct err *err);
+                void *context, struct roster *ret, struct err *err);
 
 const char *manifest_state_name(enum manifest_state state);
 

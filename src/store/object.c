@@ -2,20 +2,23 @@
 /*
  * Object files. All numbers are little-endian.
  *   0    8  "tareobj\n"
- *   8    4  version (3)
+ *   8    4  version (4)
  *   12   4  entries E
  *   16   4  chunks C
- *   20   4  0
+ *   20   4  flags: 1, a frame lies before the chunks of each entry (packs)
  *   24   8  length of the file
  *   32   8  XXH3-64 of the tables
  *   40   8  XXH3-64 of bytes 0 to 39
- *   48      E entries of 56 bytes: id 16, base 16 (0: none), raw bytes 8, first chunk 4,
- *           chunks 4, dtype 4, dtype of the base 4
+ *   48      E entries of 64 bytes: id 16, base 16 (0: none), raw bytes 8, first chunk 4,
+ *           chunks 4, dtype 4, dtype of the base 4, first byte of the base 8
  *           C chunks of 16 bytes: stored bytes 3, codec 1, low half of the XXH3-64 of the stored
  *           bytes 4, XXH3-64 of the raw bytes 8
  *           the encoded chunks, one behind the other
- * In versions 1 and 2 a chunk has 32 bytes: offset 8, stored bytes 4, raw bytes 4, codec 4, the
- * two checksums (the first one 0 in version 1); the dtype of the base is 0 and that of the entry.
+ * A frame has 48 bytes: "tareent\n", id 16, base 16, dtype 1, dtype of the base 1, 0 2, raw bytes
+ * 4: what is in a pack can be found without its tables.
+ * In version 3 entries have 56 bytes, without the last field, and there are no frames. In versions
+ * 1 and 2 a chunk has 32 bytes: offset 8, stored bytes 4, raw bytes 4, codec 4, the two checksums
+ * (the first one 0 in version 1); the dtype of the base is 0 and that of the entry.
  */
 #include "store/object.h"
 
@@ -31,13 +34,16 @@
 
 enum {
     HEAD = 48,
-    ENTRY = 56,
+    ENTRY = 64,
+    ENTRY_3 = 56,
+    FRAME = 48,
+    FRAMED = 1,
     CHUNK = OBJECT_CHUNK_COST,
     CHUNK_2 = 32,
     CHUNK_ELEMENTS_2 = 256 * 1024,
     TABLE_LIMIT = 1 << 28,
 };
-static const char magic[8] = "tareobj\n";
+static const char magic[8] = "tareobj\n", frame_magic[8] = "tareent\n";
 
 struct object_writer {
     int fd;
@@ -45,6 +51,8 @@ struct object_writer {
     uint8_t *tables;
     struct object_entry *entries;
     uint32_t entry_count, chunk_count, next;
+    uint32_t entry; /* of a pack: whose frame comes next */
+    bool framed;
 };
 
 static void put32(uint8_t *p, uint32_t v)
@@ -89,10 +97,15 @@ static int damaged(struct err *err, const char *what)
     return err_set(err, ERR_DAMAGED, "%s", what);
 }
 
+static size_t entry_size(uint32_t version)
+{
+    return version < 4 ? ENTRY_3 : ENTRY;
+}
+
 static int parse_entries(struct object *object, const uint8_t *p, struct err *err)
 {
     uint64_t next = 0;
-    for (uint32_t i = 0; i < object->entry_count; i++, p += ENTRY) {
+    for (uint32_t i = 0; i < object->entry_count; i++, p += entry_size(object->version)) {
         struct object_entry *entry = &object->entries[i];
         memcpy(entry->id.b, p, 16);
         memcpy(entry->base.b, p + 16, 16);
@@ -101,10 +114,12 @@ static int parse_entries(struct object *object, const uint8_t *p, struct err *er
         entry->count = get32(p + 44);
         entry->dtype = (enum dtype)get32(p + 48);
         entry->base_dtype = object->version < 3 ? entry->dtype : (enum dtype)get32(p + 52);
+        entry->base_at = object->version < 4 ? 0 : get64(p + 56);
         bool delta = !hash128_is_zero(&entry->base);
-        if ((unsigned)entry->dtype >= DTYPE_COUNT ||
+        if ((unsigned)entry->dtype >= DTYPE_COUNT || (unsigned)entry->base_dtype >= DTYPE_COUNT ||
             (delta && !codec_base_suits(entry->base_dtype, entry->dtype)) ||
-            (unsigned)entry->base_dtype >= DTYPE_COUNT || entry->first != next ||
+            (entry->base_at && !delta) || entry->base_at >> 62 ||
+            entry->base_at % dtype_width(entry->base_dtype) || entry->first != next ||
             entry->bytes % dtype_width(entry->dtype) ||
             entry->bytes / object_chunk_bytes(object->version, entry->dtype) >
                 object->chunk_count ||
@@ -142,6 +157,7 @@ static int parse_chunks(struct object *object, const uint8_t *p, uint64_t at, st
     for (uint32_t e = 0; e < object->entry_count; e++) {
         const struct object_entry *entry = &object->entries[e];
         uint64_t left = entry->bytes;
+        at += object->framed && entry->count ? FRAME : 0;
         for (uint32_t i = 0; i < entry->count; i++) {
             struct object_chunk *chunk = &object->chunks[entry->first + i];
             uint64_t want = MIN(left, (uint64_t)object_chunk_bytes(object->version, entry->dtype));
@@ -172,8 +188,9 @@ static int parse(struct object *object, struct err *err)
                        object->version);
     object->entry_count = get32(head + 12);
     object->chunk_count = get32(head + 16);
-    uint64_t tables = (uint64_t)object->entry_count * ENTRY +
-                      (uint64_t)object->chunk_count * (object->version < 3 ? CHUNK_2 : CHUNK);
+    object->framed = object->version > 3 && get32(head + 20) & FRAMED;
+    size_t entries = object->entry_count * entry_size(object->version);
+    uint64_t tables = entries + (uint64_t)object->chunk_count * (object->version < 3 ? CHUNK_2 : CHUNK);
     if (get64(head + 24) != object->size || tables > object->size - HEAD || tables > TABLE_LIMIT)
         return damaged(err, "the object has another length than it says");
     AUTO_FREE uint8_t *bytes = mem_alloc(tables);
@@ -185,8 +202,7 @@ static int parse(struct object *object, struct err *err)
     object->entries = mem_zalloc(object->entry_count * sizeof *object->entries);
     object->chunks = mem_zalloc(object->chunk_count * sizeof *object->chunks);
     r = parse_entries(object, bytes, err);
-    const uint8_t *chunks = bytes + (size_t)object->entry_count * ENTRY;
-    return r < 0 ? r : parse_chunks(object, chunks, HEAD + tables, err);
+    return r < 0 ? r : parse_chunks(object, bytes + entries, HEAD + tables, err);
 }
 
 int object_open_fd(int fd, uint64_t size, struct object **ret, struct err *err)
@@ -244,7 +260,7 @@ int object_read(const struct object *object, const struct object_chunk *chunk, u
 }
 
 int object_writer_new(int dir, const char *name, const struct object_entry *entries, uint32_t count,
-                      struct object_writer **ret, struct err *err)
+                      bool framed, struct object_writer **ret, struct err *err)
 {
     (void)unlinkat(dir, name, 0);
     int fd = openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
@@ -253,6 +269,7 @@ int object_writer_new(int dir, const char *name, const struct object_entry *entr
     struct object_writer *writer = mem_zalloc(sizeof *writer);
     writer->fd = fd;
     writer->entry_count = count;
+    writer->framed = framed;
     writer->entries = mem_alloc(count * sizeof *entries);
     memcpy(writer->entries, entries, count * sizeof *entries);
     for (uint32_t i = 0; i < count; i++) {
@@ -268,15 +285,54 @@ int object_writer_new(int dir, const char *name, const struct object_entry *entr
     return 0;
 }
 
+static void make_frame(const struct object_entry *entry, uint8_t frame[FRAME])
+{
+    memset(frame, 0, FRAME);
+    memcpy(frame, frame_magic, sizeof frame_magic);
+    memcpy(frame + 8, entry->id.b, 16);
+    memcpy(frame + 24, entry->base.b, 16);
+    frame[40] = (uint8_t)entry->dtype;
+    frame[41] = (uint8_t)entry->base_dtype;
+    put32(frame + 44, (uint32_t)entry->bytes);
+}
+
+int object_check_frame(const struct object *object, const struct object_entry *entry,
+                       struct err *err)
+{
+    uint8_t frame[FRAME], seen[FRAME];
+    if (!object->framed || !entry->count)
+        return 0;
+    make_frame(entry, frame);
+    int r = file_pread(object->fd, seen, FRAME, object->chunks[entry->first].offset - FRAME, err);
+    return r < 0 || memcmp(frame, seen, FRAME) == 0 ? r : damaged(err, "its frame is damaged");
+}
+
+/* Before the first chunk of each entry of a pack. */
+static int add_frame(struct object_writer *writer, struct err *err)
+{
+    uint8_t frame[FRAME];
+    while (writer->entry < writer->entry_count && !writer->entries[writer->entry].count)
+        writer->entry++;
+    if (!writer->framed || writer->entry == writer->entry_count ||
+        writer->entries[writer->entry].first != writer->next)
+        return 0;
+    make_frame(&writer->entries[writer->entry++], frame);
+    int r = file_pwrite(writer->fd, frame, FRAME, writer->at, err);
+    writer->at += FRAME;
+    return r;
+}
+
 int object_writer_add(struct object_writer *writer, enum codec codec, const uint8_t *data,
                       uint32_t stored, uint64_t sum, struct err *err)
 {
+    int r = add_frame(writer, err);
     uint8_t *p =
         writer->tables + (size_t)writer->entry_count * ENTRY + (size_t)writer->next++ * CHUNK;
     put32(p, stored | (uint32_t)codec << 24);
     put32(p + 4, (uint32_t)hash64_of(data, stored));
     put64(p + 8, sum);
-    int r = file_pwrite(writer->fd, data, stored, writer->at, err);
+    if (r == 0)
+        r = file_pwrite(writer->fd, data, stored, writer->at, err);
     writer->at += stored;
     return r;
 }
@@ -295,11 +351,13 @@ int object_writer_finish(struct object_writer *writer, uint64_t *ret_size, struc
         put32(p + 44, entry->count);
         put32(p + 48, entry->dtype);
         put32(p + 52, entry->base_dtype);
+        put64(p + 56, entry->base_at);
     }
     memcpy(head, magic, sizeof magic);
     put32(head + 8, OBJECT_VERSION);
     put32(head + 12, writer->entry_count);
     put32(head + 16, writer->chunk_count);
+    put32(head + 20, writer->framed ? FRAMED : 0);
     put64(head + 24, writer->at);
     put64(head + 32, hash64_of(writer->tables, tables));
     put64(head + 40, hash64_of(head, 40));

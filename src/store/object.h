@@ -11,7 +11,7 @@
 #include "codec/codec.h"
 
 enum {
-    OBJECT_VERSION = 3,
+    OBJECT_VERSION = 4,
     OBJECT_CHUNK_COST = 16, /* bytes of table for each chunk */
     PACK_BELOW = 64 * 1024, /* tensors smaller than this go into packs */
 };
@@ -30,6 +30,7 @@ struct object_entry {
     uint32_t first, count;   /* chunks */
     enum dtype dtype;
     enum dtype base_dtype; /* as which the elements of the base are seen */
+    uint64_t base_at;      /* bytes of the base before the first that counts: rows of a larger one */
 };
 
 /* An object file that is open for reading. Reading is safe from several threads. */
@@ -40,6 +41,7 @@ struct object {
     struct object_entry *entries;
     struct object_chunk *chunks;
     uint32_t entry_count, chunk_count;
+    bool framed; /* a pack whose entries begin with a frame */
     unsigned references; /* one after opening; changed by the thread that owns the store */
 };
 
@@ -56,6 +58,10 @@ void object_from_disk(const struct object *object);
 int object_read(const struct object *object, const struct object_chunk *chunk, uint8_t *dst,
                 struct err *err);
 
+/* Whether the frame of an entry says what the table says; 0 where it has none. */
+int object_check_frame(const struct object *object, const struct object_entry *entry,
+                       struct err *err);
+
 /*
  * Raw bytes of one chunk of elements of this dtype (the last one of a tensor may have fewer), in
  * objects of this version.
@@ -65,9 +71,12 @@ uint32_t object_chunk_bytes(uint32_t version, enum dtype dtype);
 /* An object file in the making. Passive: the caller encodes, the writer appends. */
 struct object_writer;
 
-/* Starts in dir/name with room for the tables; ids and lengths of the entries are known. */
+/*
+ * Starts in dir/name with room for the tables; ids and lengths of the entries are known. framed:
+ * each entry begins with a frame, as those of packs do.
+ */
 int object_writer_new(int dir, const char *name, const struct object_entry *entries, uint32_t count,
-                      struct object_writer **ret, struct err *err);
+                      bool framed, struct object_writer **ret, struct err *err);
 /* Appends the next chunk, in the order of entries and of the bytes within them. */
 int object_writer_add(struct object_writer *writer, enum codec codec, const uint8_t *data,
                       uint32_t stored, uint64_t sum, struct err *err);

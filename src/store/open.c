@@ -40,54 +40,88 @@ static void add_check(struct buf *out, const char *text, size_t n)
     buf_printf(out, "check %016llx\n", (unsigned long long)hash64_of(text, n));
 }
 
-void store_format_write(int64_t created, struct buf *out)
+void store_format_write(const struct store_format *format, struct buf *out)
 {
     AUTO_BUF struct buf text = {0};
-    buf_printf(&text, "tare-store %d\ncreated %lld\n", STORE_VERSION, (long long)created);
+    buf_printf(&text,
+               "tare-store %d\ncreated %lld\ncompatible %llx\nread-only-compatible %llx\n"
+               "incompatible %llx\n",
+               STORE_VERSION, (long long)format->created, (unsigned long long)format->compatible,
+               (unsigned long long)format->readonly_compatible,
+               (unsigned long long)format->incompatible);
     buf_add(out, text.data, text.len);
     add_check(out, text.data, text.len);
 }
 
-int store_format_read(const char *text, size_t n, int *ret_version, struct err *err)
+int store_format_read(const char *text, size_t n, struct store_format *ret, struct err *err)
 {
     enum { CHECK = 6 + 16 + 1 };
-    int version = 0, used = 0;
+    int used = 0, masks = 0;
+    long long created = 0;
+    unsigned long long compatible = 0, readonly = 0, incompatible = 0;
     AUTO_FREE char *copy = mem_strndup(text, n);
     AUTO_BUF struct buf check = {0};
     bool checked = n > CHECK;
+    *ret = (struct store_format){0};
     if (checked) {
         add_check(&check, text, n - CHECK);
         checked = memcmp(check.data, text + n - CHECK, CHECK) == 0;
     }
-    int fields = sscanf(copy, "tare-store %d\ncreated %*d%n", &version, &used);
-    bool old = version == 1 && used && (size_t)used + 1 == n && copy[used] == '\n';
-    if (fields < 1 || (!checked && !old))
+    int fields = sscanf(copy,
+                        "tare-store %d\ncreated %lld%n\ncompatible %llx\n"
+                        "read-only-compatible %llx\nincompatible %llx\n%n",
+                        &ret->version, &created, &used, &compatible, &readonly, &incompatible,
+                        &masks);
+    bool old = ret->version == 1 && used && (size_t)used + 1 == n && copy[used] == '\n';
+    if (fields < 1 || (!checked && !old) || (ret->version == STORE_VERSION && !masks))
         return err_set(err, ERR_DAMAGED, "the format file is damaged");
-    if (version > STORE_VERSION)
-        return err_set(err, ERR_UNSUPPORTED, "made by a newer tare (format %d)", version);
-    *ret_version = version;
+    if (ret->version > STORE_VERSION)
+        return err_set(err, ERR_UNSUPPORTED, "made by a newer tare (format %d)", ret->version);
+    if (incompatible)
+        return err_set(err, ERR_UNSUPPORTED, "made by a newer tare (features %llx)", incompatible);
+    ret->created = created;
+    ret->compatible = compatible;
+    ret->readonly_compatible = readonly;
     return 0;
 }
 
 static int write_format(struct store *store, struct err *err)
 {
     AUTO_BUF struct buf text = {0};
-    store_format_write(time(NULL), &text);
-    int r = file_replace(store->dir, "README.txt", readme, sizeof readme - 1, 0600, err);
-    return r < 0 ? r : file_replace(store->dir, "format", text.data, text.len, 0600, err);
+    mode_t mode = store_file_mode(store);
+    store->format.version = STORE_VERSION;
+    store_format_write(&store->format, &text);
+    int r = file_replace(store->dir, "README.txt", readme, sizeof readme - 1, mode, err);
+    return r < 0 ? r : file_replace(store->dir, "format", text.data, text.len, mode, err);
 }
 
-/* A store in the making: everything is there before the format file says so. */
+int store_add_features(struct store *store, uint64_t compatible, struct err *err)
+{
+    store->format.compatible |= compatible;
+    return write_format(store, err);
+}
+
+/* Everything is there before the format file says so. */
 static int make_parts(struct store *store, struct err *err)
 {
     static const char *const names[] = {"files", "objects", "held", "tmp"};
     for (size_t i = 0; i < COUNT_OF(names); i++)
-        if (mkdirat(store->dir, names[i], 0700) < 0 && errno != EEXIST)
+        if (store_make_dir(store, store->dir, names[i]) < 0 && errno != EEXIST)
             return err_sys(err, "%s/%s", store->path, names[i]);
     AUTO_FREE char *parent = file_dir(store->path);
     AUTO_FD int dir = file_open_dir(AT_FDCWD, parent, err);
     int r = dir < 0 ? dir : file_sync_dir(dir, err);
     return r < 0 ? r : write_format(store, err);
+}
+
+/* A new store: what is written into it from the first file on names all bases. */
+static int make_store(struct store *store, const struct store_access *access, struct err *err)
+{
+    store->format = (struct store_format){.created = time(NULL), .compatible = STORE_NAMES_BASES};
+    store_inherit(store, access && access->shared);
+    if (access && access->made)
+        access->made(access->context, store->path);
+    return make_parts(store, err);
 }
 
 static bool is_empty(const struct store *store, const char *name)
@@ -140,29 +174,51 @@ static bool has_parts(const struct store *store)
  * What the format file says. A reader goes on without it: the folders and manifests explain
  * themselves. A writer does not, except to repair it.
  */
-static int check_format(struct store *store, struct err *err)
+static int check_format(struct store *store, const struct store_access *access, struct err *err)
 {
     AUTO_BUF struct buf text = {0};
     struct err why = {0};
-    int version = 0;
+    bool writes = store->mode >= STORE_WRITE;
     int r = file_read_all(store->dir, "format", 4096, &text, &why);
-    if (r == ERR_NOTFOUND && store->mode >= STORE_WRITE && is_in_the_making(store))
-        return make_parts(store, err);
+    if (r == ERR_NOTFOUND && is_in_the_making(store)) {
+        store->making = !writes;
+        return writes ? make_store(store, access, err) : 0;
+    }
     if (r == ERR_NOTFOUND)
         r = err_set(&why, ERR_DAMAGED, "its format file is missing");
     else if (r == 0)
-        r = store_format_read(text.data, text.len, &version, &why);
-    store->version = r == 0 ? version : STORE_VERSION;
-    if (r == ERR_DAMAGED && store->mode < STORE_WRITE) {
+        r = store_format_read(text.data, text.len, &store->format, &why);
+    if (r == 0 && writes && store->format.readonly_compatible)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "%s: a newer tare uses it (features %llx): this one can read it, and not "
+                       "write to it",
+                       store->path, (unsigned long long)store->format.readonly_compatible);
+    if (r < 0)
+        store->format = (struct store_format){STORE_VERSION, .created = time(NULL)};
+    if (r == ERR_DAMAGED && !writes) {
         store->format_damage = mem_strdup(why.text);
         return 0;
     }
     if ((r == ERR_DAMAGED && store->mode == STORE_REPAIR && has_parts(store)) ||
-        (r == 0 && version < STORE_VERSION && store->mode >= STORE_WRITE))
+        (r == 0 && store->format.version < STORE_VERSION && writes))
         return make_parts(store, err);
     return r < 0 ? err_set(err, r, "%s: %.400s%s", store->path, why.text,
                            r == ERR_DAMAGED ? " (tare verify --repair)" : "")
                  : 0;
+}
+
+/* A file of the store's own in its folder, made where it is missing: never a link, or a device. */
+static int open_own(const struct store *store, const char *name, int flags, struct err *err)
+{
+    struct stat st;
+    AUTO_FD int fd =
+        openat(store->dir, name, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return err_sys(err, "%s/%s", store->path, name);
+    if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
+        return err_set(err, ERR_REFUSED, "%s/%s: is no file of this store alone", store->path,
+                       name);
+    return TAKE_FD(fd);
 }
 
 /* One writer at a time, by a lock that the system drops when the process ends. */
@@ -170,9 +226,9 @@ static int take_lock(struct store *store, const char *command, struct err *err)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char who[256] = "";
-    store->lock = openat(store->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    store->lock = open_own(store, "lock", O_RDWR | O_CREAT, err);
     if (store->lock < 0)
-        return err_sys(err, "%s/lock", store->path);
+        return store->lock;
     if (fcntl(store->lock, F_OFD_SETLK, &lock) < 0) {
         if (errno != EAGAIN && errno != EACCES)
             return err_sys(err, "locking %s", store->path);
@@ -208,7 +264,8 @@ static int check_folder(const struct store *store, struct err *err)
                    store->path);
 }
 
-static int open_parts(struct store *store, const char *command, struct buf *notes, struct err *err)
+static int open_parts(struct store *store, const struct store_access *access, const char *command,
+                      struct buf *notes, struct err *err)
 {
     if (store->mode >= STORE_WRITE) {
         int r = file_make_dirs(store->path, err);
@@ -218,11 +275,15 @@ static int open_parts(struct store *store, const char *command, struct buf *note
     store->dir = file_open_dir(AT_FDCWD, store->path, err);
     if (store->dir < 0)
         return store->dir;
-    int r = store->mode < STORE_WRITE ? 0 : check_folder(store, err);
+    int r = store_check_trust(store, access, err);
+    if (r == 0 && store->mode >= STORE_WRITE)
+        r = check_folder(store, err);
     if (r == 0 && store->mode >= STORE_WRITE)
         r = take_lock(store, command, err);
     if (r == 0)
-        r = check_format(store, err);
+        r = check_format(store, access, err);
+    if (store->making)
+        return r;
     const struct {
         const char *name;
         int *fd;
@@ -243,14 +304,14 @@ static int open_parts(struct store *store, const char *command, struct buf *note
     return r;
 }
 
-int store_open(const char *path, enum store_mode mode, const char *command, struct store **ret,
-               struct buf *notes, struct err *err)
+int store_open(const char *path, enum store_mode mode, const struct store_access *access,
+               const char *command, struct store **ret, struct buf *notes, struct err *err)
 {
     struct store *store = mem_zalloc(sizeof *store);
     store->dir = store->tmp = store->files = store->objects = store->held_dir = store->lock = -1;
     store->path = mem_strdup(path);
     store->mode = mode;
-    int r = open_parts(store, command, notes, err);
+    int r = open_parts(store, access, command, notes, err);
     if (r < 0) {
         store_close(store);
         return r;
@@ -275,15 +336,16 @@ void store_close(struct store *store)
     cleanup_fd(&store->dir);
     free(store->unpublished);
     free(store->format_damage);
+    free(store->confined);
     free(store->path);
     free(store);
 }
 
 int store_log(struct store *store, const char *line, size_t n, struct err *err)
 {
-    AUTO_FD int fd = openat(store->dir, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    AUTO_FD int fd = open_own(store, "log", O_WRONLY | O_CREAT | O_APPEND, err);
     if (fd < 0)
-        return err_sys(err, "%s/log", store->path);
+        return fd;
     AUTO_BUF struct buf text = {0};
     buf_add(&text, line, n);
     buf_char(&text, '\n');

@@ -16,20 +16,34 @@ struct held {
     struct manifest manifest; /* path, size and ranges; the file is held/<fid> */
 };
 
+/* What is known of an id beside its place. */
+struct known {
+    struct hash128 base; /* what its object or pack entry is a delta against; zero: nothing */
+    uint32_t uses;       /* ranges of manifests that need it, as their content or as a base */
+    bool is_base;        /* some delta needs it */
+    bool named, alone;   /* manifests name it as a content; one of them without a base */
+    bool sure;           /* base was read from its object, or from a manifest that says all */
+};
+
 struct store {
     char *path;
-    int version;         /* of the format file */
+    struct store_format format;
     char *format_damage; /* NULL, or what is wrong with the format file (readers) */
     int dir, tmp, files, objects, held_dir, lock; /* -1 where not open */
     bool locked;                                  /* by us */
+    bool making;                                  /* a reader found it cut off in the making */
     enum store_mode mode;
+    uid_t owner;    /* of its folder */
+    char *confined; /* NULL, or the only folder that it may write below */
     struct manifest *manifests;
     size_t manifest_count, manifest_cap;
+    struct map by_fid; /* -> index of manifests */
     struct store_absent *absents;
     size_t absent_count, absent_cap;
     char *roster_damage; /* NULL, or what is wrong with the roster */
-    bool roster_stale;   /* a manifest is not on it: a crash came between */
-    char **foreign;      /* what lies in the store's folders and is not the store's */
+    bool roster_stale;   /* it has to be written anew */
+    size_t roster_lines;
+    char **foreign; /* what lies in the store's folders and is not the store's */
     size_t foreign_count, foreign_cap;
     struct held *held;
     size_t held_count, held_cap;
@@ -38,12 +52,13 @@ struct store {
     struct hash128 *packs;
     size_t pack_count, pack_cap;
     struct map places; /* id -> place_make() */
-    struct map deltas; /* ids that are deltas -> index of delta_bases */
-    struct hash128 *delta_bases;
-    size_t delta_count, delta_cap;
-    struct map bases;    /* ids that some delta needs */
-    struct map named;    /* ids that manifests name -> enum naming_kind */
-    struct map held_ids; /* id -> index of held << 32 | index of range */
+    struct map ids;    /* id -> index of known */
+    struct known *known;
+    size_t known_count, known_cap;
+    struct map held_ids;    /* id -> index of held << 32 | index of range */
+    struct map held_inodes; /* of the files in held/, see inode_key */
+    struct hash128 *loose;  /* ids that something gave up: the next sweep looks at them */
+    size_t loose_count, loose_cap;
     struct unpublished *unpublished;
     size_t unpublished_count, unpublished_cap;
     uint64_t next_tmp;
@@ -52,9 +67,6 @@ struct store {
     struct object *pack; /* opened last: its small tensors are asked for one after the other */
     struct hash128 pack_id;
 };
-
-/* What the manifests that name an id say of it. */
-enum naming_kind { NAMED_DELTA = 1, NAMED_ALONE = 2 };
 
 /* A place of bytes: what kind, and an index of packs or what held_ids holds. */
 static inline uint64_t place_make(enum content_kind kind, uint64_t index)
@@ -70,17 +82,49 @@ static inline uint64_t place_index(uint64_t place)
     return place & (((uint64_t)1 << 60) - 1);
 }
 
-/* Notes in the index: what a manifest names; a delta and its base; a held base; a pack as the place
- * of an entry. */
+/* The index: what a manifest names, and no longer; a delta and its base; a held base; a pack as the
+ * place of an entry; an id that has no place any more. */
 void store_index_manifest(struct store *store, const struct manifest *manifest);
+void store_unindex_manifest(struct store *store, const struct manifest *manifest);
 void store_index_delta(struct store *store, const struct hash128 *id, const struct hash128 *base);
 void store_index_held(struct store *store, size_t h);
 void store_place_in_pack(struct store *store, const struct hash128 *id, size_t pack);
+void store_unplace(struct store *store, const struct hash128 *id);
+/* What is known of an id; NULL: nothing. The pointer is good until the index changes. */
+struct known *store_known(const struct store *store, const struct hash128 *id);
+struct known *store_known_add(struct store *store, const struct hash128 *id);
 /* Releases the index, and leaves an empty one. */
 void store_clear_index(struct store *store);
 struct store_absent *store_find_absent(struct store *store, const char *fid);
-/* Writes down what manifests there are. without: a fid that is about to go, or NULL. */
+/* Notes that nobody may need the id any more. */
+void store_loosen(struct store *store, const struct hash128 *id);
+
+/* Compares the roster with the manifests that were read. */
+int store_load_roster(struct store *store, struct err *err);
+/* Writes the roster anew. without: a fid that is about to go, or NULL. */
 int store_write_roster(struct store *store, const char *without, struct err *err);
+/* Adds a line: a manifest that came, or a fid that goes. */
+int store_roster_came(struct store *store, const struct manifest *manifest, struct err *err);
+int store_roster_goes(struct store *store, const char *fid, struct err *err);
+/* Takes over what the roster says of a manifest that cannot be read. */
+void store_add_brief(void *context, struct manifest *brief);
+/* Takes over a manifest. */
+struct manifest *store_keep_manifest(struct store *store, struct manifest *manifest);
+/*
+ * Notes whose the store is, and what it may write to; from STORE_GIVE on ERR_REFUSED where it is a
+ * stranger's and not trusted (store/trust.c).
+ */
+int store_check_trust(struct store *store, const struct store_access *access, struct err *err);
+/* Of new files in the store: 0600, and what its folder grants others to read. */
+mode_t store_file_mode(const struct store *store);
+/* mkdirat, with what the store's folder grants others; a finished object gets it by store_share. */
+int store_make_dir(const struct store *store, int parent, const char *name);
+void store_share(const struct store *store, int parent, const char *name);
+/* Gives a new store's folder the group and setgid bit of the folder that it lies in. */
+void store_inherit(const struct store *store, bool shared);
+
+/* Writes the format file anew, with these bits among the compatible features. */
+int store_add_features(struct store *store, uint64_t compatible, struct err *err);
 
 /* Reads manifests, held files and objects anew. */
 int store_reload(struct store *store, struct buf *notes, struct err *err);

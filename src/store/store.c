@@ -90,15 +90,44 @@ const struct held_damage *store_held_damage(const struct store *store, size_t i)
 }
 static struct manifest *find(const struct store *store, const char *fid)
 {
-    for (size_t i = 0; i < store->manifest_count; i++)
-        if (strcmp(store->manifests[i].fid, fid) == 0)
-            return &store->manifests[i];
-    return NULL;
+    struct hash128 key;
+    uint64_t at;
+    return hash128_parse(&key, fid) && map_get(&store->by_fid, &key, &at) ? &store->manifests[at]
+                                                                          : NULL;
 }
 
 const struct manifest *store_find(const struct store *store, const char *fid)
 {
     return find(store, fid);
+}
+
+struct manifest *store_keep_manifest(struct store *store, struct manifest *manifest)
+{
+    struct hash128 key;
+    struct manifest *kept = find(store, manifest->fid);
+    if (kept) {
+        manifest_release(kept);
+    } else {
+        if (hash128_parse(&key, manifest->fid))
+            map_put(&store->by_fid, &key, store->manifest_count);
+        kept = ARRAY_ADD(store->manifests, store->manifest_count, store->manifest_cap);
+    }
+    *kept = *manifest;
+    return kept;
+}
+
+/* Takes it out of the list: the last one gets its place. */
+static void forget_manifest(struct store *store, struct manifest *manifest)
+{
+    struct hash128 key;
+    size_t at = (size_t)(manifest - store->manifests);
+    store_unindex_manifest(store, manifest);
+    if (hash128_parse(&key, manifest->fid))
+        map_remove(&store->by_fid, &key);
+    manifest_release(manifest);
+    *manifest = store->manifests[--store->manifest_count];
+    if (at < store->manifest_count && hash128_parse(&key, manifest->fid))
+        map_put(&store->by_fid, &key, at);
 }
 
 int store_put_manifest(struct store *store, const struct manifest *manifest, struct err *err)
@@ -110,21 +139,19 @@ int store_put_manifest(struct store *store, const struct manifest *manifest, str
     int r = manifest_read(text.data, text.len, &copy, err); /* what is written can be read */
     snprintf(name, sizeof name, "%s.json", manifest->fid);
     if (r == 0)
-        r = file_replace(store->files, name, text.data, text.len, 0600, err);
+        r = file_replace(store->files, name, text.data, text.len, store_file_mode(store), err);
     if (r < 0) {
         manifest_release(&copy);
         return r;
     }
-    struct manifest *before = find(store, manifest->fid);
+    const struct manifest *before = find(store, manifest->fid);
     bool changed =
         !before || before->view_count != copy.view_count || before->link_count != copy.link_count;
+    store_index_manifest(store, &copy); /* before the old one goes: nothing is loose between */
     if (before)
-        manifest_release(before);
-    else
-        before = ARRAY_ADD(store->manifests, store->manifest_count, store->manifest_cap);
-    *before = copy;
-    store_index_manifest(store, before);
-    return changed ? store_write_roster(store, NULL, err) : 0;
+        store_unindex_manifest(store, before);
+    const struct manifest *kept = store_keep_manifest(store, &copy);
+    return changed ? store_roster_came(store, kept, err) : 0;
 }
 
 int store_set_state(struct store *store, const char *fid, enum manifest_state state,
@@ -139,22 +166,17 @@ int store_set_state(struct store *store, const char *fid, enum manifest_state st
     manifest->state = state;
     manifest_write(manifest, &text);
     snprintf(name, sizeof name, "%s.json", fid);
-    int r = file_replace(store->files, name, text.data, text.len, 0600, err);
+    int r = file_replace(store->files, name, text.data, text.len, store_file_mode(store), err);
     if (r < 0)
         manifest->state = before;
     return r;
 }
 
-/*
- * Off the roster first: a manifest that is not on it is put there again, never missed. On a full
- * disk the old roster makes room for the new one.
- */
+/* Off the roster first: a manifest that is not on it is put there again, never missed. */
 static int drop(struct store *store, const char *fid, struct err *err)
 {
     AUTO_FREE char *name = mem_printf("%s.json", fid);
-    int r = store_write_roster(store, fid, err);
-    if (r == ERR_NOSPACE && unlinkat(store->dir, "roster", 0) == 0)
-        r = store_write_roster(store, fid, err);
+    int r = store_roster_goes(store, fid, err);
     if (r == 0 && unlinkat(store->files, name, 0) < 0 && errno != ENOENT)
         r = err_sys(err, "%s", name);
     return r < 0 ? r : file_sync_dir(store->files, err);
@@ -164,10 +186,8 @@ int store_drop_manifest(struct store *store, const char *fid, struct err *err)
 {
     struct manifest *manifest = find(store, fid);
     int r = drop(store, fid, err);
-    if (r == 0 && manifest) {
-        manifest_release(manifest);
-        *manifest = store->manifests[--store->manifest_count];
-    }
+    if (r == 0 && manifest)
+        forget_manifest(store, manifest);
     return r;
 }
 
@@ -189,30 +209,88 @@ enum content_kind store_has(const struct store *store, const struct hash128 *id)
     return map_get(&store->places, id, &place) ? place_kind(place) : CONTENT_NONE;
 }
 
-bool store_is_delta(const struct store *store, const struct hash128 *id)
-{
-    return map_has(&store->deltas, id);
-}
-
 struct hash128 store_base_of(const struct store *store, const struct hash128 *id)
 {
-    uint64_t at;
-    return map_get(&store->deltas, id, &at) ? store->delta_bases[at] : (struct hash128){0};
+    const struct known *known = store_known(store, id);
+    return known ? known->base : (struct hash128){0};
+}
+
+bool store_is_delta(const struct store *store, const struct hash128 *id)
+{
+    struct hash128 base = store_base_of(store, id);
+    return !hash128_is_zero(&base);
+}
+
+/* Reads from its object what an id is a delta against, where that is not known for sure. */
+static int learn(struct store *store, const struct hash128 *id, struct err *err)
+{
+    char name[OBJECT_NAME];
+    struct object *object;
+    const struct known *known = store_known(store, id);
+    if ((known && known->sure) || store_has(store, id) != CONTENT_OBJECT)
+        return 0;
+    object_name(name, id, false);
+    int r = object_open(store->objects, name, &object, err);
+    if (r < 0)
+        return r;
+    const struct object_entry *entry = object_find(object, id);
+    if (entry) {
+        struct known *learned = store_known_add(store, id);
+        learned->base = (struct hash128){0}; /* a manifest may have said another one */
+        learned->sure = true;
+        store_index_delta(store, id, &entry->base);
+    }
+    object_free(object);
+    return entry ? 0 : err_set(err, ERR_DAMAGED, "object %s is not where it should be", name);
+}
+
+void store_doubt(struct store *store)
+{
+    for (size_t i = 0; i < store->known_count; i++)
+        store->known[i].sure = false;
+}
+
+int store_bases(struct store *store, const struct hash128 *id, struct hash128 bases[BASES_DEEP],
+                size_t *ret_count, struct err *err)
+{
+    char hex[HASH128_HEX];
+    struct hash128 at = *id;
+    hash128_hex(hex, id);
+    *ret_count = 0;
+    for (;;) {
+        enum content_kind kind = store_has(store, &at);
+        if (kind == CONTENT_NONE)
+            return err_set(err, ERR_NOTFOUND, "%s %s is missing from the store",
+                           *ret_count ? "the base of" : "object", hex);
+        int r = kind == CONTENT_HELD ? 0 : learn(store, &at, err);
+        if (r < 0)
+            return r;
+        at = kind == CONTENT_HELD ? (struct hash128){0} : store_base_of(store, &at);
+        if (hash128_is_zero(&at))
+            return 0;
+        if (*ret_count == BASES_DEEP)
+            return err_set(err, ERR_DAMAGED, "object %s: its base never ends", hex);
+        bases[(*ret_count)++] = at;
+    }
 }
 
 bool store_may_be_delta(const struct store *store, const struct hash128 *id,
                         const struct hash128 *base)
 {
-    uint64_t named;
-    struct hash128 known = store_base_of(store, id);
-    if (!map_get(&store->named, id, &named))
-        return true;
-    return named == NAMED_DELTA && hash128_equal(&known, base);
+    const struct known *known = store_known(store, id);
+    return !known || !known->named || (!known->alone && hash128_equal(&known->base, base));
 }
 
 bool store_is_base(const struct store *store, const struct hash128 *id)
 {
-    return map_has(&store->bases, id);
+    const struct known *known = store_known(store, id);
+    return known && known->is_base;
+}
+
+bool store_is_needed(const struct store *store, const struct hash128 *id)
+{
+    const struct known *known = store_known(store, id);
+    return known && known->uses > 0;
 }
 
 bool store_held_elsewhere(const struct store *store, const struct hash128 *id, const char *path,
@@ -233,14 +311,28 @@ void store_prefer_objects(struct store *store, bool on)
     store->prefer_objects = on;
 }
 
-bool store_holds(const struct store *store, dev_t dev, ino_t ino)
+/* Of an inode, as a key of maps. */
+static struct hash128 inode_key(dev_t dev, ino_t ino)
+{
+    const uint64_t both[] = {dev, ino};
+    return hash128_of(both, sizeof both);
+}
+
+static void note_inode(struct store *store, const char *fid)
 {
     struct stat st;
-    for (size_t i = 0; i < store->held_count; i++)
-        if (fstatat(store->held_dir, store->held[i].manifest.fid, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-            st.st_dev == dev && st.st_ino == ino)
-            return true;
-    return false;
+    if (fstatat(store->held_dir, fid, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return;
+    struct hash128 key = inode_key(st.st_dev, st.st_ino);
+    map_put(&store->held_inodes, &key, 1);
+}
+
+bool store_holds(struct store *store, dev_t dev, ino_t ino)
+{
+    struct hash128 key = inode_key(dev, ino);
+    for (size_t i = 0; i < store->held_count && !store->held_inodes.count; i++)
+        note_inode(store, store->held[i].manifest.fid);
+    return map_has(&store->held_inodes, &key);
 }
 
 int store_object_new(struct store *store, const struct object_entry *entries, uint32_t count,
@@ -263,11 +355,15 @@ int store_object_new(struct store *store, const struct object_entry *entries, ui
             store_place_in_pack(store, &entries[i].id, store->pack_count);
         else
             map_put(&store->places, &entries[i].id, place_make(CONTENT_OBJECT, 0));
+        struct known *known = store_known_add(store, &entries[i].id);
+        known->base = (struct hash128){0};
+        known->sure = true;
         store_index_delta(store, &entries[i].id, &entries[i].base);
+        store_loosen(store, &entries[i].id);
     }
     if (pack)
         *ARRAY_ADD(store->packs, store->pack_count, store->pack_cap) = id;
-    return object_writer_new(store->tmp, made->tmp, entries, count, ret, err);
+    return object_writer_new(store->tmp, made->tmp, entries, count, pack, ret, err);
 }
 
 int store_object_again(struct store *store, const struct object_entry *entry,
@@ -277,7 +373,7 @@ int store_object_again(struct store *store, const struct object_entry *entry,
         ARRAY_ADD(store->unpublished, store->unpublished_count, store->unpublished_cap);
     snprintf(made->tmp, sizeof made->tmp, "%llu", (unsigned long long)++store->next_tmp);
     object_name(made->place, &entry->id, false);
-    return object_writer_new(store->tmp, made->tmp, entry, 1, ret, err);
+    return object_writer_new(store->tmp, made->tmp, entry, 1, false, ret, err);
 }
 
 bool store_counts(const struct store *store, const struct hash128 *id, const char *name)
@@ -330,8 +426,9 @@ int store_publish(struct store *store, struct err *err)
     for (size_t i = 0; i < store->unpublished_count && r == 0; i++) {
         const struct unpublished *made = &store->unpublished[i];
         char folder[3] = {made->place[0], made->place[1], '\0'};
-        if (mkdirat(store->objects, folder, 0700) < 0 && errno != EEXIST)
+        if (store_make_dir(store, store->objects, folder) < 0 && errno != EEXIST)
             r = err_sys(err, "objects/%s", folder);
+        store_share(store, store->tmp, made->tmp);
         if (r == 0 && renameat(store->tmp, made->tmp, store->objects, made->place) < 0)
             r = err_sys(err, "objects/%s", made->place);
     }
@@ -351,8 +448,7 @@ void store_forget(struct store *store)
 {
     store->unpublished_count = 0;
     (void)file_remove_below(store->tmp, NULL);
-    if (store_reload(store, NULL, NULL) == 0)
-        (void)store_tidy(store, NULL);
+    (void)store_sweep(store, NULL);
 }
 
 bool store_can_clone(const char *folder, const char *path)
@@ -400,7 +496,7 @@ int store_hold(struct store *store, const struct manifest *file, bool link, stru
     snprintf(name, sizeof name, "%s.json", file->fid);
     int r = manifest_read(text.data, text.len, &copy, err);
     if (r == 0)
-        r = file_replace(store->held_dir, name, text.data, text.len, 0600, err);
+        r = file_replace(store->held_dir, name, text.data, text.len, store_file_mode(store), err);
     if (r == 0)
         r = make_held(store, file->fid, file->path, link, err);
     if (r < 0) {
@@ -410,6 +506,10 @@ int store_hold(struct store *store, const struct manifest *file, bool link, stru
     }
     struct held *held = ARRAY_ADD(store->held, store->held_count, store->held_cap);
     held->manifest = copy;
+    for (size_t i = 0; i < copy.range_count; i++)
+        store_loosen(store, &copy.ranges[i].id);
+    if (store->held_inodes.count)
+        note_inode(store, copy.fid);
     store_index_held(store, store->held_count - 1);
     return 0;
 }
@@ -422,21 +522,4 @@ size_t store_held_count(const struct store *store)
 const struct manifest *store_held(const struct store *store, size_t i)
 {
     return &store->held[i].manifest;
-}
-
-char *store_aside_path(const struct manifest *manifest)
-{
-    AUTO_FREE char *dir = file_dir(manifest->path);
-    return mem_printf("%s/.tare-aside-%s", dir, manifest->fid);
-}
-
-char *store_restore_path(const struct manifest *manifest)
-{
-    AUTO_FREE char *dir = file_dir(manifest->path);
-    return mem_printf("%s/.tare-restore-%s", dir, manifest->fid);
-}
-
-char *store_note_path(const struct manifest *manifest)
-{
-    return mem_printf("%s.tare", manifest->path);
 }

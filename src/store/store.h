@@ -10,37 +10,70 @@
 #include "store/manifest.h"
 #include "store/object.h"
 
-enum { STORE_VERSION = 2 }; /* of the format file; all older ones are read */
+enum { STORE_VERSION = 3 }; /* of the format file; all older ones are read */
+
+/*
+ * What the format file says. Features are bits: a store with an incompatible one that this program
+ * does not know cannot be opened, with a read-only compatible one only be read; compatible ones
+ * may be unknown.
+ */
+enum { STORE_NAMES_BASES = 1 }; /* compatible: every manifest names every base of its ranges */
+struct store_format {
+    int version;
+    int64_t created; /* Unix seconds */
+    uint64_t compatible, readonly_compatible, incompatible;
+};
 
 struct store;
 
 enum store_mode {
     STORE_LIST,   /* no lock; must exist; its manifests alone: no content can be read */
     STORE_READ,   /* no lock; must exist */
+    STORE_GIVE,   /* as STORE_READ, of a store whose bytes are to be written elsewhere */
     STORE_WRITE,  /* takes the lock; made where it does not exist; recovers */
     STORE_REPAIR, /* the same, and a damaged or missing format file is written anew */
 };
 
 /*
- * The bytes of the format file, and what they say. Whatever later versions put into it, the last
- * line is a checksum of all before it. ERR_DAMAGED, ERR_UNSUPPORTED: newer.
+ * Whom a store may be trusted by. What writes with a store, or out of it, asks for this: reading
+ * needs no trust. A store is its owner's where its folder and every folder above it belong to the
+ * caller or root, and no stranger may write there.
  */
-void store_format_write(int64_t created, struct buf *out);
-int store_format_read(const char *text, size_t n, int *ret_version, struct err *err);
+struct store_access {
+    bool made_here; /* this user's tare made it: its manifests may name any place */
+    bool shared;    /* a new store can be read by whoever may read the folder that it lies in */
+    void (*made)(void *context, const char *path); /* a new store was made; may be NULL */
+    /* Whether the user or an administrator trusts the store with this folder. */
+    bool (*trusted)(void *context, const char *path, const struct stat *folder);
+    void *context;
+};
+
+/*
+ * The bytes of the format file, and what they say. Whatever later versions put into it, the last
+ * line is a checksum of all before it. ERR_DAMAGED, ERR_UNSUPPORTED: newer, or a feature that is
+ * not known (incompatible ones alone; see store_open).
+ */
+void store_format_write(const struct store_format *format, struct buf *out);
+int store_format_read(const char *text, size_t n, struct store_format *ret, struct err *err);
 
 /*
  * Opens a store. With STORE_WRITE what a crash left is put right first (the recovery table), and
  * a line for each thing done is added to notes (may be NULL). command names the program for
- * whoever finds the store locked.
- * ERR_LOCKED (the text says by whom), ERR_UNSUPPORTED (newer), ERR_NOTFOUND.
+ * whoever finds the store locked. access: from STORE_GIVE on; NULL: nobody's word is taken, and
+ * paths must lie beside the store.
+ * ERR_LOCKED (the text says by whom), ERR_UNSUPPORTED (newer), ERR_NOTFOUND, ERR_REFUSED (a
+ * stranger's store that is not trusted).
  */
-int store_open(const char *path, enum store_mode mode, const char *command, struct store **ret,
-               struct buf *notes, struct err *err);
+int store_open(const char *path, enum store_mode mode, const struct store_access *access,
+               const char *command, struct store **ret, struct buf *notes, struct err *err);
 void store_close(struct store *store); /* accepts NULL */
 const char *store_path(const struct store *store);
 /* NULL, or what is wrong with the format file of a store that is open for reading. */
 const char *store_format_damage(const struct store *store);
 int store_dir(const struct store *store);
+/* Whether it belongs to the caller. */
+bool store_is_own(const struct store *store);
+uid_t store_owner(const struct store *store);
 
 /* Manifests, as of the opening and of what this process did since. Owned by the store. */
 size_t store_manifest_count(const struct store *store);
@@ -81,8 +114,20 @@ enum content_kind { CONTENT_NONE, CONTENT_OBJECT, CONTENT_PACK, CONTENT_HELD };
 enum content_kind store_has(const struct store *store, const struct hash128 *id);
 /* Whether an object or pack entry with this id is a delta. */
 bool store_is_delta(const struct store *store, const struct hash128 *id);
-/* The base of a delta; zero for anything else. */
+/* The base of a delta; zero for anything else, and where it is not known without opening. */
 struct hash128 store_base_of(const struct store *store, const struct hash128 *id);
+/*
+ * Every content that decoding this one needs, the nearest first, where necessary read from the
+ * objects themselves. ERR_NOTFOUND: it, or one of them, is not there; those found are in bases.
+ */
+int store_bases(struct store *store, const struct hash128 *id, struct hash128 bases[BASES_DEEP],
+                size_t *ret_count, struct err *err);
+/* From now on no manifest is believed about what an object needs: the object itself is read. */
+void store_doubt(struct store *store);
+/* Whether a manifest needs it, as a content or as a base: else the next gc removes it. */
+bool store_is_needed(const struct store *store, const struct hash128 *id);
+/* Makes manifest i name every base of its ranges, in memory: whether that changed it. */
+int store_complete_bases(struct store *store, size_t i, bool *ret_changed, struct err *err);
 /*
  * Whether an object with this id may be written as a delta against this base. Manifests are what
  * gc goes by: an id that they name already is written as all of them say, or standalone.
@@ -100,7 +145,7 @@ bool store_held_elsewhere(const struct store *store, const struct hash128 *id, c
  */
 void store_prefer_objects(struct store *store, bool on);
 /* Whether this inode is held: one of its hard links is the store's. */
-bool store_holds(const struct store *store, dev_t dev, ino_t ino);
+bool store_holds(struct store *store, dev_t dev, ino_t ino);
 
 /* The bytes of a content id, open for reading by chunks. */
 struct content;
@@ -187,8 +232,13 @@ int store_gc(struct store *store, bool dry_run, struct gc_report *ret, struct er
 /* What gc would remove if these manifests were not there: nothing is changed. */
 int store_weigh(struct store *store, const char *const *fids, size_t count, struct gc_report *ret,
                 struct err *err);
-/* The gc that goes along with other work: where it refuses, that is no error of the work. */
-int store_tidy(struct store *store, struct err *err);
+/* The gc that goes along with other work: where it refuses, notes (may be NULL) say why. */
+int store_tidy(struct store *store, struct buf *notes, struct err *err);
+/*
+ * Removes what was given up since the last time: by dropped manifests, or by work that failed. It
+ * takes as long as that is much, however large the store.
+ */
+int store_sweep(struct store *store, struct err *err);
 
 /* Appends a line of JSON to the log. */
 int store_log(struct store *store, const char *line, size_t n, struct err *err);
@@ -210,26 +260,32 @@ struct held_damage {
 size_t store_held_damage_count(const struct store *store);
 const struct held_damage *store_held_damage(const struct store *store, size_t i);
 
-/* The name of the moved-aside original of a manifest: free it. */
-char *store_aside_path(const struct manifest *manifest);
-/* The name under which a file is written before it is given back: free it. */
-char *store_restore_path(const struct manifest *manifest);
+/* ---- the place of a stored file (store/original.c) ---- */
+
+/*
+ * Opens the folder of a path that the manifest names (its own, or a link's), beneath the manifest's
+ * root and without following links; of a store that is not trusted only below the folder that the
+ * store lies in. Returns a descriptor; ERR_NOTFOUND: gone; ERR_REFUSED.
+ */
+int store_open_folder(const struct store *store, const struct manifest *m, const char *path,
+                      struct err *err);
+/* Names, in the file's folder, of the moved-aside original and of what is written to be given
+ * back: free them. */
+char *store_aside_name(const struct manifest *manifest);
+char *store_restore_name(const struct manifest *manifest);
 /* Puts the recorded links back where they are missing, durably; a folder that is gone is no error.
  */
-int store_restore_links(const struct manifest *manifest, struct err *err);
+int store_restore_links(const struct store *store, const struct manifest *m, struct err *err);
+/* Removes the links that still lead to it. */
+void store_remove_links(const struct store *store, const struct manifest *manifest);
 /* Whether the file is in its place with the manifest's bytes, and durable there. */
-bool store_is_back(const struct manifest *manifest);
-/* Whether the link is there, with this text. */
-bool store_is_link(const struct manifest_link *link);
+bool store_is_back(const struct store *store, const struct manifest *manifest);
 /* Removes the note, if what lies under its name is ours. */
-int store_remove_note(const struct manifest *manifest, struct err *err);
+int store_remove_note(const struct store *store, const struct manifest *m, struct err *err);
 /* What follows when a file is in its place again: no note, its links, all of it durable. */
-int store_settle(const struct manifest *manifest, struct err *err);
+int store_settle(const struct store *store, const struct manifest *manifest, struct err *err);
 #define STORE_NOTE_BEGIN "This file was compressed by tare"
 /* The name of the note that is left in a plain folder: free it. */
 char *store_note_path(const struct manifest *manifest);
-
-/* XXH3-128 of a whole file; used to tell an original that came back. */
-int store_hash_file(int fd, uint64_t size, struct hash128 *ret, struct err *err);
 
 #endif

@@ -11,7 +11,7 @@ if [ -z "${SPACE_INSIDE:-}" ]; then
 fi
 dir=$(mktemp -d)
 trap 'umount "$dir" 2>/dev/null || true; rm -rf "$dir"' EXIT
-mount -t tmpfs -o size=12m tmpfs "$dir" 2>/dev/null || exit 77
+mount -t tmpfs -o size=12m,mode=700 tmpfs "$dir" 2>/dev/null || exit 77
 export HOME="$dir/home" TMPDIR=/tmp
 unset XDG_CACHE_HOME XDG_DATA_HOME HF_HOME HF_HUB_CACHE SUDO_UID 2>/dev/null || true
 fail() { echo "FAILED: $*" >&2; exit 1; }

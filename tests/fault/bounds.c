@@ -203,7 +203,7 @@ int main(void)
     struct err err = {0};
     world_new(&maker.world, folder);
     world_fill(&maker.world);
-    if (store_open(maker.world.store, STORE_WRITE, "test", &maker.store, NULL, &err) < 0)
+    if (store_open(maker.world.store, STORE_WRITE, NULL, "test", &maker.store, NULL, &err) < 0)
         fail_msg("%s", err.text);
     for (int i = 0; i < objects / PER_FILE; i++)
         add_file(&maker, i);

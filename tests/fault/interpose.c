@@ -7,6 +7,7 @@
  *   FAULT_KIND    what happens at one call: see kinds below
  *   FAULT_AT      at which: w:N the N-th call that changes something, r:N that reads something
  *   FAULT_RECORD  file: every change is written down in order, for tests/fault/crash.c
+ *   FAULT_LACKS   what the file system cannot do, words of: leases, noreplace
  * Both counts begin with 1. A run with one thread makes its changes in the same order each time.
  */
 #include <dirent.h>
@@ -67,6 +68,7 @@ static struct {
     long at;
     long changes, looks; /* so far; under lock */
     bool begun;          /* FULL and DEAD have begun */
+    bool no_leases, no_noreplace;
     int count_fd, record_fd;
     char *paths[FDS]; /* of descriptors in scope; under lock */
     bool written[FDS];
@@ -87,7 +89,7 @@ __attribute__((constructor)) static void start(void)
 {
     const char *scope = getenv("FAULT_SCOPE"), *kind = getenv("FAULT_KIND");
     const char *at = getenv("FAULT_AT"), *count = getenv("FAULT_COUNT");
-    const char *record = getenv("FAULT_RECORD");
+    const char *record = getenv("FAULT_RECORD"), *lacks = getenv("FAULT_LACKS");
     if (!scope)
         return;
     g.scope_len = strlen(scope);
@@ -95,6 +97,8 @@ __attribute__((constructor)) static void start(void)
     for (size_t i = 0; kind && i < sizeof kind_names / sizeof *kind_names; i++)
         if (strcmp(kind, kind_names[i]) == 0)
             g.kind = (enum kind)i;
+    g.no_leases = lacks && strstr(lacks, "leases");
+    g.no_noreplace = lacks && strstr(lacks, "noreplace");
     if (at) {
         g.at_what = at[0];
         g.at = atol(at + 2);
@@ -507,6 +511,10 @@ static int rename_at(const char *name, int from_dir, const char *from, int to_di
 {
     char a[PATH_ROOM], b[PATH_ROOM];
     const char *from_at = place(from_dir, from, a), *to_at = place(to_dir, to, b);
+    if (flags && from_at && g.no_noreplace) {
+        errno = EINVAL;
+        return -1;
+    }
     int r = (int)CALL(NAME, name, from_at,
                       flags ? REAL(renameat2)(from_dir, from, to_dir, to, flags)
                             : REAL(renameat)(from_dir, from, to_dir, to));
@@ -540,11 +548,11 @@ int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags
     return r;
 }
 
-int symlink(const char *target, const char *path)
+int symlinkat(const char *target, int dir, const char *path)
 {
     char room[PATH_ROOM];
-    const char *at = place(AT_FDCWD, path, room);
-    int r = (int)CALL(NAME, "symlink", at, REAL(symlink)(target, path));
+    const char *at = place(dir, path, room);
+    int r = (int)CALL(NAME, "symlinkat", at, REAL(symlinkat)(target, dir, path));
     if (r == 0)
         RECORD(at, "symlink %s %s\n", target, at + g.scope_len);
     return r;
@@ -599,6 +607,13 @@ int fchmod(int fd, mode_t mode)
     if (r == 0)
         RECORD(path, "mode %llu %o\n", inode_of(fd), (unsigned)mode);
     return r;
+}
+
+int fchmodat(int dir, const char *path, mode_t mode, int flags)
+{
+    char room[PATH_ROOM];
+    return (int)CALL(META, "fchmodat", place(dir, path, room),
+                     REAL(fchmodat)(dir, path, mode, flags));
 }
 
 int fchown(int fd, uid_t uid, gid_t gid)
@@ -725,6 +740,10 @@ int fcntl64(int fd, int command, ...)
     va_start(args, command);
     void *argument = va_arg(args, void *);
     va_end(args);
+    if (command == F_SETLEASE && place_fd(fd) && g.no_leases) {
+        errno = EINVAL;
+        return -1;
+    }
     bool lock = command == F_OFD_SETLK || command == F_SETLK || command == F_SETLEASE;
     return (int)CALL(STAT, "fcntl", lock ? place_fd(fd) : NULL,
                      REAL(fcntl64)(fd, command, argument));

@@ -3,12 +3,15 @@
  * Others at work at the same time. The program is stopped before one of its changes, something
  * happens to the collection or to the store, and it goes on: whatever comes of it, what was
  * compressed is in its place or in the store, and what others wrote is as they wrote it.
+ *
+ *   meddle [all]     all: an edit before every single change
  */
 #include "tests/fault/world.h"
 
 #include "base/file.h"
 #include "tests/unit/helpers.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,13 +26,18 @@ struct test {
     struct world world;
     char *template, *file; /* the model's file */
     struct buf bytes;      /* and what is in it */
+    struct buf edited;     /* and what an edit makes of it */
+    const char *lacks;     /* FAULT_LACKS */
+    bool all;              /* an edit at every change */
+    pid_t editor;          /* that may be waiting for a lease to be given up */
     unsigned runs, failures;
 };
 
-enum deed { PUT_BACK, REPLACE, APPEND, FOLDER_GONE, SECOND_TARE, SCAN, DEEDS };
+enum deed { PUT_BACK, REPLACE, APPEND, FOLDER_GONE, SECOND_TARE, SCAN, EDIT, DEEDS };
 static const char *const deed_names[] = {"the file comes back", "another file comes",
                                          "the file grows",      "the folder vanishes",
-                                         "a second tare",       "a scan"};
+                                         "a second tare",       "a scan",
+                                         "an edit, its time put back"};
 
 static void complain(struct test *test, const char *run, int at, enum deed deed, const char *why)
 {
@@ -56,6 +64,8 @@ static pid_t start_stopped(struct test *test, const char *run, const char *what,
         putenv(scope);
         putenv(where);
         putenv((char *)"FAULT_KIND=stop");
+        if (test->lacks)
+            setenv("FAULT_LACKS", test->lacks, 1);
         alarm(60);
         execl(getenv("TARE"), "tare", run, what, "--yes", "--store", test->world.store, "--catalog",
               test->world.catalog, "--threads", "1", "--quiet", NULL);
@@ -71,6 +81,42 @@ static void put(const char *path, const void *bytes, size_t n)
     AUTO_FREE char *part = mem_printf("%s.part", path);
     test_write("", part, bytes, n);
     assert_int_equal(rename(part, path), 0);
+}
+
+/* Another byte at the end of the file, and its times as they were; false where it was not there. */
+static bool edit(const struct test *test, int flags)
+{
+    const struct buf *bytes = &test->edited;
+    struct stat st;
+    AUTO_FD int fd = open(test->file, O_RDWR | flags);
+    if (fd < 0)
+        return false;
+    assert_int_equal(fstat(fd, &st), 0);
+    const struct timespec times[2] = {st.st_atim, st.st_mtim};
+    assert_int_equal(pwrite(fd, bytes->data + bytes->len - 1, 1, (off_t)bytes->len - 1), 1);
+    assert_int_equal(futimens(fd, times), 0);
+    return true;
+}
+
+/*
+ * Another process edits the file, at once or, where that has to wait for a lease, once the program
+ * gives it up. It exits with 0 if it did.
+ */
+static void start_edit(struct test *test)
+{
+    int pipes[2];
+    char byte;
+    assert_int_equal(pipe(pipes), 0);
+    test->editor = fork();
+    if (test->editor == 0) {
+        close(pipes[0]);
+        bool done = edit(test, O_NONBLOCK), waits = !done && errno == EWOULDBLOCK;
+        close(pipes[1]); /* done, or about to wait: the parent goes on */
+        _exit(done || (waits && edit(test, 0)) ? 0 : 1);
+    }
+    close(pipes[1]);
+    assert_int_equal(read(pipes[0], &byte, 1), 0);
+    close(pipes[0]);
 }
 
 static void do_deed(struct test *test, const char *run, int at, enum deed deed)
@@ -89,6 +135,9 @@ static void do_deed(struct test *test, const char *run, int at, enum deed deed)
             assert_int_equal(write(fd, "x", 1), 1);
         break;
     }
+    case EDIT:
+        start_edit(test);
+        break;
     case FOLDER_GONE:
         assert_int_equal(rename(folder, away), 0);
         break;
@@ -131,15 +180,15 @@ static bool same_bytes(const char *path, const void *bytes, size_t n, bool grown
 }
 
 /* The model's bytes: in their place, aside, grown by what was appended, or out of the store. */
-static bool can_be_had(struct test *test)
+static bool can_be_had(struct test *test, const struct buf *bytes)
 {
     AUTO_FREE char *to = file_join(test->world.dir, "to"),
                    *copy = mem_printf("%s/%s/model.safetensors", to, model);
-    bool good = same_bytes(test->file, test->bytes.data, test->bytes.len, true);
+    bool good = same_bytes(test->file, bytes->data, bytes->len, true);
     AUTO_FREE char *line = mem_printf("decompress %s --to %s", model, to);
     if (!good)
         good = world_tare(&test->world, line) &&
-               same_bytes(copy, test->bytes.data, test->bytes.len, true);
+               same_bytes(copy, bytes->data, bytes->len, true);
     world_remove(to);
     return good;
 }
@@ -152,13 +201,18 @@ static bool one_run(struct test *test, const char *run, int at, enum deed deed)
     pid_t pid = start_stopped(test, run, model, at);
     if (!pid)
         return false;
-    bool there = test_exists("", test->file);
+    bool there = test_exists("", test->file), edited = false;
     test->runs++;
     do_deed(test, run, at, deed);
     kill(pid, SIGCONT);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     if (!WIFEXITED(status))
         complain(test, run, at, deed, "it did not end by itself");
+    if (deed == EDIT) {
+        int done;
+        assert_int_equal(waitpid(test->editor, &done, 0), test->editor);
+        edited = WIFEXITED(done) && WEXITSTATUS(done) == 0;
+    }
     AUTO_FREE char *folder = file_dir(test->file), *away = mem_printf("%s.away", folder);
     if (deed == FOLDER_GONE) {
         world_remove(folder); /* whatever was made anew there is not the owner's */
@@ -167,8 +221,9 @@ static bool one_run(struct test *test, const char *run, int at, enum deed deed)
     (void)world_tare(&test->world, "scan");
     (void)world_tare(&test->world, "gc");
     /* What the owner replaced or let grow himself is his; else the bytes must be there. */
-    if (!(deed == REPLACE && there) && !can_be_had(test))
-        complain(test, run, at, deed, "its bytes cannot be had any more");
+    if (!(deed == REPLACE && there) && !can_be_had(test, edited ? &test->edited : &test->bytes))
+        complain(test, run, at, deed,
+                 edited ? "what was edited cannot be had" : "its bytes cannot be had any more");
     if (deed == REPLACE && !same_bytes(test->file, other_bytes, sizeof other_bytes, false))
         complain(test, run, at, deed, "what somebody else put there is gone");
     return true;
@@ -176,9 +231,23 @@ static bool one_run(struct test *test, const char *run, int at, enum deed deed)
 
 static void all_runs(struct test *test, const char *run)
 {
-    for (int deed = 0; deed < DEEDS; deed++)
+    for (int deed = 0; deed < EDIT; deed++)
         for (int at = 1; test->failures < 10 && one_run(test, run, at, (enum deed)deed); at += 5)
             ;
+}
+
+/* An edit between any two changes of compress, with leases and on a file system without them. */
+static void edit_runs(struct test *test)
+{
+    static const char *const lacks[] = {NULL, "leases", "leases noreplace"};
+    for (size_t i = 0; i < COUNT_OF(lacks); i++) {
+        test->lacks = lacks[i];
+        int step = test->all ? 1 : 7;
+        for (int at = 1 + (int)i; test->failures < 10 && one_run(test, "compress", at, EDIT);
+             at += step)
+            ;
+    }
+    test->lacks = NULL;
 }
 
 static size_t count_dangling(const char *folder)
@@ -224,26 +293,30 @@ static void download_runs(struct test *test)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     if (!getenv("FAULT_LIBRARY"))
         return 77;
     char *folder = world_folder();
-    struct test test = {0};
+    struct test test = {.all = argc > 1 && strcmp(argv[1], "all") == 0};
     AUTO_FREE char *dir = file_join(folder, "w");
     assert_int_equal(mkdir(dir, 0755), 0);
     world_new(&test.world, dir);
     world_fill(&test.world);
     test.file = mem_printf("%s/%s", test.world.plain, model);
     test.bytes = test_read("", test.file);
+    buf_add(&test.edited, test.bytes.data, test.bytes.len);
+    test.edited.data[test.edited.len - 1] ^= 0x5a;
     AUTO_FREE char *scan = mem_printf("scan %s %s", test.world.hub, test.world.plain);
     assert_true(world_tare(&test.world, scan));
     test.template = file_join(folder, "plain");
     world_copy(dir, test.template);
     all_runs(&test, "compress");
     unsigned compress = test.runs;
+    edit_runs(&test);
+    unsigned edits = test.runs - compress;
     download_runs(&test);
-    unsigned download = test.runs - compress;
+    unsigned download = test.runs - compress - edits;
     world_remove(dir);
     world_copy(test.template, dir);
     AUTO_FREE char *line = mem_printf("compress %s acme/ft2 --yes", model);
@@ -251,9 +324,9 @@ int main(void)
     test.template = file_join(folder, "stored");
     world_copy(dir, test.template);
     all_runs(&test, "decompress");
-    printf("meddled with %u times during compress, %u by a download, %u during decompress: "
-           "%u failed\n",
-           compress, download, test.runs - compress - download, test.failures);
+    printf("meddled with %u times during compress, %u by an edit, %u by a download, %u during "
+           "decompress: %u failed\n",
+           compress, edits, download, test.runs - compress - edits - download, test.failures);
     if (!test.failures)
         world_remove(folder);
     else

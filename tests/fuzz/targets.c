@@ -197,7 +197,10 @@ static void seed_manifest(int i, struct buf *out)
                                       {.offset = 8,
                                        .bytes = 4,
                                        .id = m.hash,
-                                       .base = m.hash,
+                                       .bases = &m.hash,
+                                       .base_count = 1,
+                                       .at = i % 3 ? 5 : 0,
+                                       .sha = {.b = {7}},
                                        .name = "t",
                                        .name_len = 1,
                                        .shape = shape,
@@ -207,6 +210,14 @@ static void seed_manifest(int i, struct buf *out)
     m.range_count = 2;
     m.links = &link;
     m.link_count = 1;
+    struct manifest_companion companions[] = {{"/a/config.json", 8, 0644, 0, 0, 5},
+                                              {"/a/empty", 0, 0644, 0, 0, 5},
+                                              {"/a/tokenizer.json", 4, 0644, 0, 0, 5}};
+    if (i % 5 == 0) {
+        m.state = MANIFEST_COMPANIONS;
+        m.companions = companions;
+        m.companion_count = 3;
+    }
     AUTO_BUF struct buf text = {0};
     manifest_write(&m, &text);
     const char *body = strchr(text.data, '\n') + 1;
@@ -227,12 +238,26 @@ static void run_roster(const uint8_t *data, size_t n)
     AUTO_BUF struct buf text = {0};
     struct hash128 sum = hash128_of(data, n);
     char hex[HASH128_HEX];
-    (void)roster_read((const char *)data, n, ignore_brief, NULL, NULL);
+    struct roster roster;
+    (void)roster_read((const char *)data, n, ignore_brief, NULL, &roster, NULL);
     hash128_hex(hex, &sum);
     buf_printf(&text, "tare-roster 2 %s %zu\n", hex, n);
     buf_add(&text, data, n);
     buf_char(&text, '\n');
-    (void)roster_read(text.data, text.len, ignore_brief, NULL, NULL);
+    (void)roster_read(text.data, text.len, ignore_brief, NULL, &roster, NULL);
+    /* Every line with its right checksum. */
+    text.len = 0;
+    roster_begin(&text);
+    for (const char *p = (const char *)data, *end = p + n; p < end;) {
+        const char *line = p + 1, *newline = memchr(p, '\n', (size_t)(end - p));
+        size_t len = newline && newline > p ? (size_t)(newline - line) : 0;
+        buf_printf(&text, "%c %016llx ", *p == '-' ? '-' : '+',
+                   (unsigned long long)hash64_of(line, len));
+        buf_add(&text, line, len);
+        buf_char(&text, '\n');
+        p = newline ? newline + 1 : end;
+    }
+    (void)roster_read(text.data, text.len, ignore_brief, NULL, &roster, NULL);
 }
 
 static void seed_roster(int i, struct buf *out)
@@ -245,37 +270,37 @@ static void seed_roster(int i, struct buf *out)
                          .size = 3,
                          .views = &view,
                          .view_count = 1};
-    const struct manifest *list[] = {&m, &m};
-    AUTO_BUF struct buf text = {0};
-    roster_write(list, (size_t)i % 3, &text);
-    const char *body = strchr(text.data, '\n') + 1;
     if (i % 2)
-        buf_str(out, text.data);
-    else
-        buf_add(out, body, strlen(body) - 1);
+        roster_begin(out);
+    for (int k = 0; k < i; k++)
+        roster_add(&m, out);
+    if (i % 3 == 2)
+        roster_remove(m.fid, out);
 }
 
 static void run_format(const uint8_t *data, size_t n)
 {
-    int version = 0;
-    if (store_format_read((const char *)data, n, &version, NULL) == 0 &&
-        (version < 1 || version > STORE_VERSION))
+    struct store_format format;
+    if (store_format_read((const char *)data, n, &format, NULL) == 0 &&
+        (format.version < 1 || format.version > STORE_VERSION || format.incompatible))
         abort();
     /* The same lines with the right checksum behind them. */
     AUTO_BUF struct buf text = {0};
     buf_add(&text, data, n);
     buf_printf(&text, "check %016llx\n", (unsigned long long)hash64_of(data, n));
-    (void)store_format_read(text.data, text.len, &version, NULL);
+    (void)store_format_read(text.data, text.len, &format, NULL);
 }
 
 static void seed_format(int i, struct buf *out)
 {
     static const char *const texts[] = {"tare-store 1\ncreated 7\n", "tare-store 2\ncreated 7\n",
                                         "tare-store 9\nwhat comes later\n"};
+    const struct store_format format = {
+        .created = 1700000000, .compatible = (uint64_t)i, .incompatible = i % 2 ? 4 : 0};
     if (i < 3)
         buf_str(out, texts[i]);
     else
-        store_format_write(1700000000, out);
+        store_format_write(&format, out);
 }
 
 static void put_le(uint8_t *p, uint64_t v, int bytes)
@@ -322,19 +347,26 @@ static void read_object(const uint8_t *data, size_t n)
 /* As it is, and with right checksums in header and tables, so that what they guard is met. */
 static void run_object(const uint8_t *data, size_t n)
 {
-    enum { HEAD = 48, ENTRY = 56, CHUNK = 32 };
+    enum { HEAD = 48 };
+    static const struct {
+        uint32_t version, entry, chunk;
+    } versions[] = {{1, 56, 32}, /* chunks have no checksums of their encoded bytes */
+                    {OBJECT_VERSION, 64, 16}};
     read_object(data, n);
     if (n < HEAD)
         return;
     AUTO_FREE uint8_t *copy = mem_alloc(n);
-    memcpy(copy, data, n);
-    uint64_t tables = (uint64_t)get_le(copy + 12) * ENTRY + (uint64_t)get_le(copy + 16) * CHUNK;
-    memcpy(copy, "tareobj\n", 8);
-    put_le(copy + 8, 1, 4); /* of this version chunks have no checksums of their encoded bytes */
-    put_le(copy + 24, n, 8);
-    put_le(copy + 32, hash64_of(copy + HEAD, tables > n - HEAD ? 0 : (size_t)tables), 8);
-    put_le(copy + 40, hash64_of(copy, 40), 8);
-    read_object(copy, n);
+    for (size_t i = 0; i < COUNT_OF(versions); i++) {
+        memcpy(copy, data, n);
+        uint64_t tables = (uint64_t)get_le(copy + 12) * versions[i].entry +
+                          (uint64_t)get_le(copy + 16) * versions[i].chunk;
+        memcpy(copy, "tareobj\n", 8);
+        put_le(copy + 8, versions[i].version, 4);
+        put_le(copy + 24, n, 8);
+        put_le(copy + 32, hash64_of(copy + HEAD, tables > n - HEAD ? 0 : (size_t)tables), 8);
+        put_le(copy + 40, hash64_of(copy, 40), 8);
+        read_object(copy, n);
+    }
 }
 
 static void seed_object(int i, struct buf *out)
@@ -347,7 +379,7 @@ static void seed_object(int i, struct buf *out)
     if (!mkdtemp(folder))
         abort();
     int dir = open(folder, O_RDONLY | O_DIRECTORY);
-    if (object_writer_new(dir, "o", entries, 1 + (uint32_t)(i % 2), &writer, NULL) < 0)
+    if (object_writer_new(dir, "o", entries, 1 + (uint32_t)(i % 2), i % 4 < 2, &writer, NULL) < 0)
         abort();
     (void)object_writer_add(writer, CODEC_RAW, (const uint8_t *)"abcdef", 6, 0, NULL);
     if (i % 2)

@@ -224,6 +224,22 @@ static void yaml_front_matter__odd_cards__give_what_they_can(void **state)
     }
 }
 
+/* A line that never ends once ended the program: nothing of the block was left to parse. */
+static void yaml_front_matter__line_of_any_length__is_no_end(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"base_model", NULL};
+    for (size_t n = YAML_BLOCK_LIMIT - 40; n < YAML_BLOCK_LIMIT + 40; n++) {
+        AUTO_BUF struct buf card = {0}, found = {0};
+        AUTO_FREE char *line = mem_zalloc(n + 1);
+        memset(line, 'x', n);
+        buf_printf(&card, "---\nbase_model: %s\n  - a/b\nbase_model: c/d\n---\n", line);
+        yaml_front_matter(card.data, card.len, keys, collect, &found);
+        assert_non_null(strstr(found.data, "base_model=c/d;"));
+    }
+    yaml_scalars("", 0, keys, collect, NULL);
+}
+
 static void file_path_is_safe__escapes__are_refused(void **state)
 {
     (void)state;
@@ -325,6 +341,80 @@ static void map_put__many_ids__are_found(void **state)
     map_release(&map);
 }
 
+static void map_remove__half_of_them__leaves_the_others(void **state)
+{
+    (void)state;
+    struct map map = {0};
+    enum { MANY = 5000 };
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct hash128 id = hash128_of(&i, sizeof i);
+        memset(id.b + 4, (int)(i % 3), 8); /* all in a few places: they collide */
+        map_put(&map, &id, i);
+    }
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < MANY; i++) {
+            struct hash128 id = hash128_of(&i, sizeof i);
+            uint64_t value;
+            memset(id.b + 4, (int)(i % 3), 8);
+            if (round == 0 && i % 2)
+                map_remove(&map, &id);
+            else if (round)
+                assert_int_equal(map_get(&map, &id, &value) && value == i, !(i % 2));
+        }
+    }
+    assert_int_equal(map.count, MANY / 2);
+    map_release(&map);
+}
+
+static void sha256_of(const struct buf *bytes, char hex[DIGEST_HEX])
+{
+    struct digest *digest = digest_new(DIGEST_SHA256, 0);
+    digest_update(digest, bytes->data, bytes->len);
+    digest_hex(digest, hex);
+    digest_free(digest);
+}
+
+/* As docs/store-format.md says: of a byte, a length and the parts. */
+static void hash_tree__chunks_and_ranges__follow_the_format(void **state)
+{
+    (void)state;
+    struct hash_tree tree = {0};
+    AUTO_BUF struct buf leaf = {0}, range = {0};
+    char want[DIGEST_HEX], got[SHA256_HEX];
+    static const char bytes[] = "two chunks, and the same again";
+    buf_char(&leaf, 0);
+    buf_str(&leaf, bytes);
+    sha256_of(&leaf, want);
+    struct sha256 part = hash_tree_leaf(bytes, strlen(bytes));
+    sha256_hex(got, &part);
+    assert_string_equal(got, want);
+    buf_add(&range, "\1\74\0\0\0\0\0\0\0", 9);
+    buf_add(&range, part.b, sizeof part.b);
+    buf_add(&range, part.b, sizeof part.b);
+    sha256_of(&range, want);
+    hash_tree_add(&tree, &part);
+    hash_tree_add(&tree, &part);
+    part = hash_tree_end(&tree, TREE_RANGE, 60);
+    sha256_hex(got, &part);
+    assert_string_equal(got, want);
+    assert_int_equal(tree.count, 0);
+}
+
+static void file_rename_new__taken_place__keeps_both(void **state)
+{
+    (void)state;
+    char *dir = test_folder();
+    AUTO_FD int fd = file_open_dir(AT_FDCWD, dir, NULL);
+    test_write_text(dir, "a", "1");
+    test_write_text(dir, "b", "2");
+    assert_int_equal(file_rename_new(fd, "a", fd, "b", NULL), ERR_EXISTS);
+    assert_true(test_exists(dir, "a"));
+    assert_int_equal(file_rename_new(fd, "a", fd, "c", NULL), 0);
+    AUTO_BUF struct buf moved = test_read(dir, "c");
+    assert_memory_equal(moved.data, "1", 1);
+    test_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -342,6 +432,7 @@ int main(void)
         cmocka_unit_test(scan_next__numbers__know_what_fits),
         cmocka_unit_test(js_put_name__any_bytes__come_back),
         cmocka_unit_test(yaml_front_matter__odd_cards__give_what_they_can),
+        cmocka_unit_test(yaml_front_matter__line_of_any_length__is_no_end),
         cmocka_unit_test(file_path_is_safe__escapes__are_refused),
         cmocka_unit_test(file_open_beneath__links_out__are_refused),
         cmocka_unit_test(file_open_regular__fifo__does_not_hang),
@@ -349,6 +440,9 @@ int main(void)
         cmocka_unit_test(hash__known_values__agree),
         cmocka_unit_test(hasher_update__any_split__gives_the_same),
         cmocka_unit_test(map_put__many_ids__are_found),
+        cmocka_unit_test(map_remove__half_of_them__leaves_the_others),
+        cmocka_unit_test(hash_tree__chunks_and_ranges__follow_the_format),
+        cmocka_unit_test(file_rename_new__taken_place__keeps_both),
     };
     setlocale(LC_ALL, "C.UTF-8");
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,7 +160,7 @@ static void plant_object(struct place *p, const struct hash128 *id, uint64_t byt
     uint64_t size = 0;
     if (data)
         memcpy(raw, data, bytes);
-    assert_int_equal(store_open(p->store, STORE_WRITE, "test", &store, NULL, NULL), 0);
+    assert_int_equal(store_open(p->store, STORE_WRITE, NULL, "test", &store, NULL, NULL), 0);
     assert_int_equal(store_object_new(store, &entry, 1, &writer, NULL), 0);
     assert_int_equal(
         object_writer_add(writer, CODEC_RAW, raw, (uint32_t)bytes, hash64_of(raw, bytes), NULL), 0);
@@ -508,7 +508,7 @@ static void flip_objects(struct place *p, bool packs, off_t at)
 {
     struct store *store;
     size_t count;
-    assert_int_equal(store_open(p->store, STORE_READ, NULL, &store, NULL, NULL), 0);
+    assert_int_equal(store_open(p->store, STORE_READ, NULL, NULL, &store, NULL, NULL), 0);
     char **names = store_object_names(store, &count);
     for (size_t i = 0; i < count; i++) {
         char byte;
@@ -668,10 +668,10 @@ static void store__folder_of_manifests_missing__is_damage_not_emptiness(void **s
     AUTO_FREE char *files = file_join(p.store, "files"), *away = file_join(p.store, "away");
     AUTO_FREE char *objects = file_join(p.store, "objects");
     assert_int_equal(rename(files, away), 0);
-    assert_int_equal(store_open(p.store, STORE_WRITE, "test", &store, NULL, NULL), ERR_DAMAGED);
+    assert_int_equal(store_open(p.store, STORE_WRITE, NULL, "test", &store, NULL, NULL), ERR_DAMAGED);
     AUTO_FREE char *format = file_join(p.store, "format");
     assert_int_equal(unlink(format), 0); /* nor with its format file gone, too */
-    assert_int_equal(store_open(p.store, STORE_WRITE, "test", &store, NULL, NULL), ERR_REFUSED);
+    assert_int_equal(store_open(p.store, STORE_WRITE, NULL, "test", &store, NULL, NULL), ERR_REFUSED);
     assert_int_equal(demo_sum(objects, &left, NULL), 0);
     assert_true(left.files > 0);
     teardown(&p);
@@ -791,7 +791,7 @@ static void decompress__damaged_object__names_it_and_loses_nothing(void **state)
     assert_int_equal(compress_one(&p, "a.safetensors"), 0);
     struct store *store;
     size_t count;
-    assert_int_equal(store_open(p.store, STORE_READ, NULL, &store, NULL, NULL), 0);
+    assert_int_equal(store_open(p.store, STORE_READ, NULL, NULL, &store, NULL, NULL), 0);
     char **names = store_object_names(store, &count);
     for (size_t i = 0; i < count; i++) {
         AUTO_FREE char *path = mem_printf("%s/objects/%s", p.store, names[i]);
@@ -820,7 +820,7 @@ static void with_manifest(struct place *p, enum manifest_state state, struct buf
                           struct buf *fid)
 {
     struct store *store;
-    assert_int_equal(store_open(p->store, STORE_WRITE, "test", &store, NULL, NULL), 0);
+    assert_int_equal(store_open(p->store, STORE_WRITE, NULL, "test", &store, NULL, NULL), 0);
     assert_int_equal(store_manifest_count(store), 1);
     const struct manifest *m = store_manifest(store, 0);
     buf_str(path, m->path);
@@ -832,7 +832,7 @@ static void with_manifest(struct place *p, enum manifest_state state, struct buf
 static size_t reopen_store(struct place *p)
 {
     struct store *store;
-    assert_int_equal(store_open(p->store, STORE_WRITE, "test", &store, NULL, NULL), 0);
+    assert_int_equal(store_open(p->store, STORE_WRITE, NULL, "test", &store, NULL, NULL), 0);
     size_t left = store_manifest_count(store);
     store_close(store);
     return left;
@@ -897,17 +897,17 @@ static void store__newer_format_and_second_writer__are_refused_politely(void **s
     struct store *first, *second;
     struct err err = {0};
     setup(&p);
-    assert_int_equal(store_open(p.store, STORE_WRITE, "one", &first, NULL, &err), 0);
-    assert_int_equal(store_open(p.store, STORE_WRITE, "two", &second, NULL, &err), ERR_LOCKED);
+    assert_int_equal(store_open(p.store, STORE_WRITE, NULL, "one", &first, NULL, &err), 0);
+    assert_int_equal(store_open(p.store, STORE_WRITE, NULL, "two", &second, NULL, &err), ERR_LOCKED);
     assert_non_null(strstr(err.text, "one"));
-    assert_int_equal(store_open(p.store, STORE_READ, NULL, &second, NULL, &err), 0);
+    assert_int_equal(store_open(p.store, STORE_READ, NULL, NULL, &second, NULL, &err), 0);
     store_close(second);
     store_close(first);
     const char newer[] = "tare-store 9\nsomething new\n";
     AUTO_FREE char *text =
         mem_printf("%scheck %016llx\n", newer, (unsigned long long)hash64_of(newer, strlen(newer)));
     test_write_text(p.store, "format", text);
-    assert_int_equal(store_open(p.store, STORE_READ, NULL, &second, NULL, &err), ERR_UNSUPPORTED);
+    assert_int_equal(store_open(p.store, STORE_READ, NULL, NULL, &second, NULL, &err), ERR_UNSUPPORTED);
     teardown(&p);
 }
 
@@ -927,7 +927,7 @@ static void store__same_id_other_bytes__is_stored_under_the_next_seed(void **sta
     uint64_t bytes = tensors.layout.tensors[0].bytes;
     catalog_tensors_release(&tensors);
     struct store *store;
-    assert_int_equal(store_open(p.store, STORE_WRITE, "test", &store, NULL, NULL), 0);
+    assert_int_equal(store_open(p.store, STORE_WRITE, NULL, "test", &store, NULL, NULL), 0);
     struct manifest m = {.fid = "000102030405060708090a0b0c0d0e0f",
                          .state = MANIFEST_KEPT,
                          .path = "/nowhere/x",

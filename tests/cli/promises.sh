@@ -1,0 +1,120 @@
+#!/bin/sh
+# Ways in which a store once lost a file, or wrote where it must not: each one as a story.
+set -eu
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+export HOME="$dir/home"
+unset XDG_CACHE_HOME XDG_DATA_HOME XDG_CONFIG_HOME HF_HOME HF_HUB_CACHE SUDO_UID 2>/dev/null || true
+fail() { echo "FAILED: $*" >&2; [ ! -s "$dir/out" ] || cat "$dir/out" >&2; exit 1; }
+tare() { "$TARE" "$@" --catalog "$dir/c.db" --store "$dir/s" --quiet; }
+samples=$TARE_DATA/samples/demo
+sum() { sha256sum <"$1" | cut -d' ' -f1; }
+fresh() {
+	rm -rf "$dir/m" "$dir/s" "$dir"/c.db* "$dir/home"
+	mkdir -p "$dir/home" "$dir/m"
+	for name in "$@"; do
+		mkdir "$dir/m/$name"
+		cp "$samples/$name"/* "$dir/m/$name/"
+	done
+	tare scan "$dir/m" >/dev/null
+}
+file() { echo "$dir/m/$1/model.safetensors"; }
+
+# gc is refused while a pack cannot be read; meanwhile a delta loses its manifest, and is used again.
+# What it is a difference from must stay, although only its object says so.
+fresh quill-1m quill-1m-code reed-1m
+before=$(sum "$(file quill-1m-code)")
+tare compress quill-1m --yes >/dev/null
+tare compress quill-1m-code --yes >/dev/null
+ls -R "$dir/s/objects" >"$dir/names"
+tare compress reed-1m --yes >/dev/null
+pack=$(find "$dir/s/objects" -name '*.pack' | while read -r p; do grep -q "$(basename "$p")" "$dir/names" || echo "$p"; done | head -1)
+[ -n "$pack" ] || fail "the last model has no pack"
+cp -p "$pack" "$dir/pack"
+chmod u+w "$pack"
+printf 'xxxxxxxx' | dd of="$pack" bs=1 conv=notrunc 2>/dev/null
+tare decompress quill-1m-code --yes >/dev/null 2>&1 || fail "decompress beside a damaged pack"
+tare scan >/dev/null 2>&1
+tare compress quill-1m-code --yes >"$dir/out" 2>&1 || fail "compress beside a damaged pack"
+grep -q 'nothing is removed until that is settled' "$dir/out" || fail "compress does not say that gc refuses"
+cp -p "$dir/pack" "$pack"
+tare decompress quill-1m --yes >/dev/null || fail "decompress the base"
+tare gc >/dev/null || fail "gc"
+tare verify >"$dir/out" 2>&1 || fail "verify finds damage after it"
+tare decompress quill-1m-code --yes >"$dir/out" 2>&1 || fail "a base in use is gone"
+[ "$(sum "$(file quill-1m-code)")" = "$before" ] || fail "other bytes came back"
+
+# A manifest that does not name a base of its objects is told of, and mended.
+fresh quill-1m quill-1m-code
+tare compress quill-1m quill-1m-code --yes >/dev/null
+manifest=$(grep -l '"bases"' "$dir"/s/files/*.json | head -1)
+[ -n "$manifest" ] || fail "no manifest names a base"
+wanted=$(sed -n 2p "$manifest")
+sed -n 2p "$manifest" | sed 's/"bases":\[[^]]*\],//g' | tr -d '\n' >"$dir/body"
+{ printf 'tare-manifest 3 %s %s\n' "$(xxhsum -H2 "$dir/body" 2>/dev/null | cut -c1-32)" "$(stat -c %s "$dir/body")"; cat "$dir/body"; echo; } >"$dir/text"
+n=$(stat -c %s "$dir/text")
+{ cat "$dir/text"; head -c $(((n + 4095) / 4096 * 4096 - n)) /dev/zero | tr '\0' '\n'; cat "$dir/text"; } >"$manifest"
+! tare verify >"$dir/out" 2>&1 || fail "a manifest without its bases is called good"
+grep -q 'does not name every base' "$dir/out" || fail "what is wrong with the manifest is not said"
+tare verify --repair >"$dir/out" 2>&1 || fail "it is not mended"
+[ "$(sed -n 2p "$manifest")" = "$wanted" ] || fail "other bases were written down"
+
+# A copy is made under tare's own names: what others call NAME.part stays, like everything else.
+fresh quill-1m
+tare compress quill-1m --yes >/dev/null
+mkdir -p "$dir/to/quill-1m"
+echo precious >"$dir/to/quill-1m/model.safetensors.part"
+tare decompress quill-1m --to "$dir/to" >/dev/null || fail "a copy"
+[ "$(cat "$dir/to/quill-1m/model.safetensors.part")" = precious ] || fail "a stranger's .part is gone"
+[ "$(ls -A "$dir/to/quill-1m" | wc -l)" -eq 2 ] || fail "something is left beside the copy"
+
+# A torn last line of the roster is no damage; the next writer puts the manifest on it again.
+fresh quill-1m reed-1m
+tare compress quill-1m --yes >/dev/null
+tare compress reed-1m --yes >/dev/null
+size=$(stat -c %s "$dir/s/roster")
+truncate -s $((size - 20)) "$dir/s/roster"
+tare verify >"$dir/out" 2>&1 || fail "a torn line is called damage"
+tare gc >/dev/null
+[ "$(grep -c '^+' "$dir/s/roster")" -eq 2 ] || fail "the torn line was not mended"
+# Of what comes and goes the roster keeps no more than a bound.
+head -1 "$dir/s/roster" | grep -q '^tare-roster 3$' || fail "the roster has another head"
+
+# With two stores (two file systems), one that fails does not keep the files of the other, and each
+# log has what went into its own store alone.
+shm=$(mktemp -d /dev/shm/tare-XXXXXX 2>/dev/null || echo "$dir")
+if [ "$(stat -c %d "$shm")" != "$(stat -c %d "$dir")" ]; then
+	trap 'rm -rf "$dir" "$shm"' EXIT
+	fresh quill-1m
+	mkdir -p "$shm/m/reed-1m"
+	cp "$samples/reed-1m"/* "$shm/m/reed-1m/"
+	both() { "$TARE" "$@" --catalog "$dir/c2.db" --quiet; }
+	both scan "$dir/m" "$shm/m" >/dev/null
+	both compress --all --yes >"$dir/out" 2>&1 || fail "two stores"
+	[ -d "$shm/m/.tare" ] && [ -d "$dir/home/.local/share/tare/store" ] || fail "there are no two stores"
+	! grep -q reed "$dir/home/.local/share/tare/store/log" || fail "a log counts the other store's models"
+	! grep -q quill "$shm/m/.tare/log" || fail "a log counts the other store's models, too"
+	both decompress --all --yes >"$dir/out" 2>&1 || fail "back from two stores"
+	echo damaged >"$dir/home/.local/share/tare/store/files/00000000000000000000000000000000.json"
+	! both compress --all --yes >"$dir/out" 2>&1 || fail "a store that refuses is not told of"
+	[ ! -e "$shm/m/reed-1m/model.safetensors" ] || fail "one store that fails kept the files of the other"
+fi
+
+# A features mask that is not known: incompatible ones refuse, read-only ones refuse to write.
+fresh quill-1m
+tare compress quill-1m --yes >/dev/null
+grep -q '^tare-store 3$' "$dir/s/format" || fail "the store is not of version 3"
+feature() { # feature WHICH: the format file with a bit that no program knows
+	sed -e "/^check/d" -e "s/^$1 .*/$1 8000/" "$dir/format" >"$dir/s/format"
+	printf 'check %s\n' "$(xxhsum -H3 "$dir/s/format" 2>/dev/null | awk '{print $NF}')" >>"$dir/s/format"
+}
+cp "$dir/s/format" "$dir/format"
+feature compatible
+tare verify >"$dir/out" 2>&1 || fail "an unknown compatible feature is refused"
+feature read-only-compatible
+tare verify >"$dir/out" 2>&1 || fail "a store cannot be read for a read-only compatible feature"
+! tare gc >"$dir/out" 2>&1 || fail "a store is written to in spite of an unknown feature"
+grep -q 'newer tare' "$dir/out" || fail "why it is not written to is not said"
+feature incompatible
+! tare verify >"$dir/out" 2>&1 || fail "an unknown incompatible feature is read"
+grep -q 'newer tare' "$dir/out" || fail "why it is not read is not said"
