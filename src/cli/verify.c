@@ -29,7 +29,7 @@ static int run_verify(void *context, struct progress *progress)
 
 static js *verify_json(const struct verify_report *report)
 {
-    js *document = js_object(), *damaged = js_list(), *foreign = js_list();
+    js *document = js_object(), *damaged = js_list(), *foreign = js_list(), *gone = js_list();
     for (size_t i = 0; i < report->count; i++) {
         const struct damage *d = &report->damaged[i];
         js *object = js_object(), *models = js_list(), *advice = js_list();
@@ -46,10 +46,13 @@ static js *verify_json(const struct verify_report *report)
     }
     for (size_t i = 0; i < report->foreign.count; i++)
         js_push(foreign, js_of_text(report->foreign.paths[i]));
+    for (size_t i = 0; i < report->gone.count; i++)
+        js_push(gone, js_of_text(report->gone.paths[i]));
     js_put_int(document, "objects", (int64_t)report->objects);
     js_put_int(document, "bytes", (int64_t)report->bytes);
     js_put(document, "damaged", damaged);
     js_put(document, "foreign", foreign);
+    js_put(document, "gone", gone);
     return document;
 }
 
@@ -75,6 +78,8 @@ static void print_verify(const struct verify_report *report, bool repair)
         cli_print("tare verify --repair mends what it can, and says where to get the rest\n");
     for (size_t i = 0; i < report->foreign.count; i++)
         cli_print("%s: is not the store's\n", report->foreign.paths[i]);
+    for (size_t i = 0; i < report->gone.count; i++)
+        cli_print("%s\n", report->gone.paths[i]);
 }
 
 int cli_verify(struct cli *cli)

@@ -74,6 +74,8 @@ size_t model_flags(const struct lib_model *model, const char *flags[8])
         flags[n++] = "loading";
     if (model->flags & MODEL_MISSING && n < 8)
         flags[n++] = "!shards";
+    if (model->flags & MODEL_LACKS && n < 8)
+        flags[n++] = "!files";
     if (model->flags & MODEL_ORPHAN && n < 8)
         flags[n++] = "orphan";
     if (model->file_flags & FILE_TRAILING && n < 8)

@@ -12,6 +12,12 @@ bool name_is_weight(const char *name);
 /* Whether a file of this name is read for what it says of its model: card and configurations. */
 bool name_is_companion(const char *name);
 
+/*
+ * A small file without which the weights are of little use (configurations, tokenizers, cards,
+ * indexes, licences): copies of them are kept with what is stored.
+ */
+bool name_is_kept(const char *name);
+
 /* Whether a folder with this file is one model: config.json and its like. */
 bool name_is_config(const char *name);
 

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "catalog/catalog.h"
+#include "ops/companions.h"
 #include "ops/guard.h"
 #include "ops/meta.h"
 #include "ops/transfer.h"
@@ -33,6 +34,7 @@ struct run {
     struct transfer *transfer;
     struct progress *progress;
     uint32_t item, items; /* the file in flight, of all that are planned */
+    const struct lib_model *kept; /* whose companions were looked at last */
     bool keep;
     struct buf *notes;
     struct cache_links *links; /* of the hub caches that files of the plan lie in */
@@ -927,6 +929,23 @@ void done_log(struct store *store, const char *what, const struct done_report *r
     (void)store_log(store, text.data, text.len, NULL);
 }
 
+/* Before the first file of a model goes, copies of what belongs to it are in the store. */
+static int keep_companions(struct run *run, const struct lib_model *model, struct done_model *done,
+                           struct err *err)
+{
+    const struct hub_links *links = NULL;
+    uint64_t stored = 0;
+    if (run->keep || run->kept == model)
+        return 0;
+    run->kept = model;
+    int r = strcmp(model->source, "hf") == 0 ? links_of(run, model->root, &links, err) : 0;
+    if (r == 0)
+        r = companions_store(run->store, run->transfer, model, links, &stored, err);
+    done->stored += stored;
+    done->freed -= (int64_t)stored;
+    return r;
+}
+
 /* One file of the plan, and what the report says of it. */
 static int compress_planned(struct run *run, const struct plan_file *file,
                             struct done_report *report, struct err *err)
@@ -935,7 +954,9 @@ static int compress_planned(struct run *run, const struct plan_file *file,
     struct done_model *done = done_of(report, model->id, model->name);
     struct manifest manifest = {0};
     double start = ops_now();
-    int r = compress_file(run, file, &manifest, err);
+    int r = keep_companions(run, model, done, err);
+    if (r == 0)
+        r = compress_file(run, file, &manifest, err);
     done->seconds += ops_now() - start;
     if (r < 0) {
         done->left++;
@@ -968,6 +989,7 @@ static int compress_into(struct run *run, const char *store, struct done_report 
 {
     const struct plan *plan = run->plan;
     int first = 0;
+    run->kept = NULL;
     int r =
         ops_open_store(run->ops, store, "compress", run->progress, &run->store, run->notes, err);
     if (r < 0)

@@ -54,10 +54,14 @@ struct verify_report {
     struct damage *damaged;
     size_t count, cap;
     struct path_list foreign; /* files in a store that are none of its own: no damage */
+    struct path_list gone;    /* sentences about companions that are not in their places */
 };
 void verify_report_release(struct verify_report *report);
 /* How many damages there are that were not repaired. */
 size_t verify_report_open(const struct verify_report *report);
+
+/* Adds a sentence for each model of a store whose companions are not all in their places. */
+void verify_companions(const struct store *store, struct path_list *ret);
 
 struct verify_request {
     const int *models; /* indices into the library; count 0: everything */

@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "ops/companions.h"
 #include "ops/meta.h"
 #include "ops/transfer.h"
 
@@ -20,6 +21,7 @@ struct restore {
     struct store *store;
     struct transfer *transfer;
     struct progress *progress;
+    struct buf *notes;
     uint32_t item, items; /* the file in flight, of all that are to come back */
 };
 
@@ -169,6 +171,18 @@ static int restore_one(struct restore *run, const struct order *order,
     return 0;
 }
 
+/* What belongs to the model and is not there any more comes first: its folders, too. */
+static int restore_companions(struct restore *run, const struct order *order,
+                              const struct lib_model *model, struct err *err)
+{
+    size_t count = 0;
+    int r = companions_restore(run->store, run->transfer, model, order->to, &count, err);
+    if (count && !order->to)
+        buf_printf(run->notes, "%s: %zu of its other files %s gone, and came back, too\n",
+                   model->name, count, count == 1 ? "was" : "were");
+    return r;
+}
+
 static int restore_from(struct restore *run, const struct order *order, const char *store,
                         struct done_report *report, struct err *err)
 {
@@ -176,11 +190,14 @@ static int restore_from(struct restore *run, const struct order *order, const ch
     for (size_t i = 0; i < order->count; i++) {
         const struct lib_model *model = &order->library->models[order->models[i]];
         struct done_model *done = NULL;
+        struct err lost = {0};
         for (size_t f = 0; f < model->file_count; f++) {
             const struct lib_file *file = &order->library->files[model->files[f]];
             struct err why = {0};
             if (!file->store || strcmp(file->store, store) != 0)
                 continue;
+            if (!done && restore_companions(run, order, model, &lost) < 0 && lost.text[0])
+                buf_printf(run->notes, "%s: its other files: %s\n", model->name, lost.text);
             done = done ? done : done_of(report, model->id, model->name);
             if (r != ERR_CANCELLED) {
                 progress_item(run->progress, ++run->item, run->items);
@@ -224,6 +241,7 @@ static int decompress_from(struct restore *run, const struct order *order, const
                 : ops_open_store(ops, store, "decompress", run->progress, &run->store, notes, err);
     if (r < 0)
         return r;
+    run->notes = notes;
     progress_phase(run->progress, "decoding");
     run->transfer = transfer_new(ops, run->progress);
     r = restore_from(run, order, store, report, err);

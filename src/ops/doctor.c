@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "catalog/catalog.h"
+#include "ops/compress.h"
 #include "ops/scan.h"
 #include "sources/sources.h"
 #include "store/store.h"
@@ -26,6 +27,7 @@ static void check_store(struct doctor_report *report, const char *path)
                                           store_absent_count(store));
         path_list_add(&report->problems, text);
     }
+    verify_companions(store, &report->problems);
     store_close(store);
 }
 

@@ -108,6 +108,14 @@ static const struct manifest_range *held_range_of(const struct store *store,
     return NULL;
 }
 
+/* The companion whose bytes are this range. */
+static void add_companion(struct repair *repair, const struct manifest *m, size_t range)
+{
+    for (size_t i = 0; i < m->companion_count; i++)
+        if (m->companions[i].size && range-- == 0)
+            add_candidate(repair, m->companions[i].path, 0);
+}
+
 /* Every place on disk that may have the bytes: originals, copies, held bases. */
 static void collect_candidates(struct repair *repair, const struct hash128 *id)
 {
@@ -119,7 +127,10 @@ static void collect_candidates(struct repair *repair, const struct hash128 *id)
             if (!hash128_equal(&m->ranges[k].id, id) || m->ranges[k].at)
                 continue;
             repair->range = &m->ranges[k];
-            add_candidate(repair, m->path, m->ranges[k].offset);
+            if (m->state == MANIFEST_COMPANIONS)
+                add_companion(repair, m, k);
+            else
+                add_candidate(repair, m->path, m->ranges[k].offset);
             struct hash128 content = index_content(m);
             (void)catalog_find_files(repair->ops->catalog, &content, m->digest, found_file, repair,
                                      NULL);

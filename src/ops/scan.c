@@ -124,7 +124,7 @@ static struct hash128 stamp_of(const struct scan_state *scan, const struct pendi
 {
     const struct found_model *found = pending->found;
     AUTO_BUF struct buf text = {0};
-    buf_printf(&text, "%u\n", found->flags);
+    buf_printf(&text, "%u %d\n", found->flags, stored_lacks(&scan->stored, pending->id));
     for (size_t i = 0; i < found->file_count; i++) {
         const struct stored_file *stored = stored_at(&scan->stored, found->files[i].path);
         stamp_stat(&text, &found->files[i]);
@@ -392,6 +392,7 @@ static int write_model(struct scan_state *scan, struct pending *pending,
         return r;
     pending->flags |= (found->flags & FOUND_INCOMPLETE ? MODEL_INCOMPLETE : 0) |
                       (found->flags & FOUND_ORPHAN ? MODEL_ORPHAN : 0) |
+                      (stored_lacks(&scan->stored, pending->id) ? MODEL_LACKS : 0) |
                       (set_is_incomplete(pending) ? MODEL_MISSING : 0);
     struct catalog_model model = {.id = pending->id,
                                   .name = found->name,

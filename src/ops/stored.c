@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "catalog/catalog.h"
+#include "ops/companions.h"
 #include "store/store.h"
 
 #include <string.h>
@@ -46,6 +47,17 @@ static enum file_state state_with_damage(struct ops *ops, const struct manifest 
     return away && catalog_is_damaged(ops->catalog, m->fid) ? FILE_DAMAGED : state;
 }
 
+static struct hash128 model_key(const char *id)
+{
+    return hash128_of(id, strlen(id));
+}
+
+bool stored_lacks(const struct stored *stored, const char *model_id)
+{
+    struct hash128 key = model_key(model_id);
+    return map_has(&stored->lacking, &key);
+}
+
 static int read_store(struct ops *ops, struct reading *reading, struct err *err)
 {
     struct store *store;
@@ -54,7 +66,11 @@ static int read_store(struct ops *ops, struct reading *reading, struct err *err)
         return r;
     for (size_t i = 0; i < store_manifest_count(store); i++) {
         struct manifest manifest = store_take(store, i);
-        if (manifest.state == MANIFEST_PENDING)
+        if (companions_missing(&manifest) && manifest.view_count) {
+            struct hash128 key = model_key(manifest.views[0].id);
+            map_put(&reading->stored->lacking, &key, 1);
+        }
+        if (manifest.state == MANIFEST_PENDING || manifest.state == MANIFEST_COMPANIONS)
             manifest_release(&manifest);
         else
             add_file(reading, manifest, state_with_damage(ops, &manifest));
@@ -65,7 +81,7 @@ static int read_store(struct ops *ops, struct reading *reading, struct err *err)
         reading->problem(reading->context, path, absent->reason);
         struct stat st;
         /* Where the file lies in its place, it is as good as never compressed. */
-        if (absent->brief.path && lstat(absent->brief.path, &st) < 0)
+        if (absent->brief.path && absent->brief.state != MANIFEST_COMPANIONS && lstat(absent->brief.path, &st) < 0)
             add_file(reading, store_take_brief(store, i), FILE_DAMAGED);
     }
     store_close(store);
@@ -115,6 +131,7 @@ void stored_release(struct stored *stored)
     free(stored->files);
     free(stored->views);
     path_list_release(&stored->stores);
+    map_release(&stored->lacking);
     *stored = (struct stored){0};
 }
 

@@ -5,6 +5,7 @@
 #define TARE_OPS_STORED_H
 
 #include "ops/ops.h"
+#include "base/map.h"
 #include "store/manifest.h"
 
 struct stored_file {
@@ -25,6 +26,7 @@ struct stored {
     struct stored_view *views; /* by model id */
     size_t view_count, view_cap;
     struct path_list stores;
+    struct map lacking; /* hash of a model's id: of its companions some are not in their places */
 };
 
 /* Reads all manifests of all known stores. What cannot be read is told to problem. */
@@ -35,6 +37,9 @@ void stored_release(struct stored *stored);
 
 /* The stored file that lay at this path, or NULL. */
 struct stored_file *stored_at(const struct stored *stored, const char *path);
+
+/* Whether files that belong to the model beside its weights are gone. */
+bool stored_lacks(const struct stored *stored, const char *model_id);
 
 /* The views of one model: the first, and how many. */
 const struct stored_view *stored_views(const struct stored *stored, const char *model_id,

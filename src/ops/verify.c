@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "catalog/catalog.h"
+#include "ops/companions.h"
 #include "ops/repair.h"
 #include "ops/transfer.h"
 
@@ -36,6 +37,7 @@ void verify_report_release(struct verify_report *report)
     }
     free(report->damaged);
     path_list_release(&report->foreign);
+    path_list_release(&report->gone);
     *report = (struct verify_report){0};
 }
 
@@ -278,6 +280,21 @@ static void check_manifests(struct check *check)
     }
 }
 
+void verify_companions(const struct store *store, struct path_list *ret)
+{
+    for (size_t i = 0; i < store_manifest_count(store); i++) {
+        const struct manifest *m = store_manifest(store, i);
+        size_t missing = companions_missing(m);
+        if (!missing || !m->view_count)
+            continue;
+        AUTO_FREE char *line =
+            mem_printf("%s: %zu of its other files %s gone from %s; copies come back with it "
+                       "(tare decompress)",
+                       m->views[0].name, missing, missing == 1 ? "is" : "are", m->path);
+        path_list_add(ret, line);
+    }
+}
+
 /* What is not content: the store's own files, and what is none of them. */
 static void check_frame(struct check *check)
 {
@@ -301,8 +318,10 @@ static int check_store(struct check *check, struct err *err)
     size_t count = 0;
     int r = 0;
     store_doubt(check->store);
-    if (!check->only)
+    if (!check->only) {
         check_frame(check);
+        verify_companions(check->store, &check->report->gone);
+    }
     check_manifests(check);
     check_missing(check);
     char **names = store_object_names(check->store, &count);

@@ -105,6 +105,25 @@ int hub_removal_read(const char *cache, const char *repo, const char *const *com
                      bool keep_repo, struct hub_removal *ret, struct err *err);
 void hub_removal_release(struct hub_removal *removal);
 
+/* Files that belong to a model beside its weights. */
+struct kept_file {
+    char *name; /* within the model; NULL: a ref of its repository */
+    char *path; /* the regular file, absolute */
+    struct stat st;
+};
+struct kept_files {
+    struct kept_file *files;
+    size_t count, cap;
+};
+/*
+ * The kept files (name_is_kept) of a model, of at most most bytes each: of a folder those that lie
+ * in it, of a revision of a hub cache those that its snapshot leads to, and the refs that name it.
+ * A lone file has none.
+ */
+int source_kept_files(const char *source, const char *root, const char *path, const char *revision,
+                      uint64_t most, struct kept_files *ret, struct err *err);
+void kept_files_release(struct kept_files *files);
+
 /*
  * Whether a download into the repository that this blob belongs to is under way: an
  * ".incomplete" or a lock younger than max_age seconds. ret_name gets which (free it).

@@ -96,14 +96,27 @@ static void index_range(struct store *store, const struct manifest_range *range,
     range_each_id(range, add_use, store);
 }
 
+/* Counts the models that a file belongs to; by: 1, or -1. */
+static void count_models(struct store *store, const struct manifest *m, int by)
+{
+    for (size_t i = 0; i < m->view_count && m->state != MANIFEST_COMPANIONS; i++) {
+        struct hash128 key = hash128_of(m->views[i].id, strlen(m->views[i].id));
+        uint64_t count = 0;
+        (void)map_get(&store->models, &key, &count);
+        map_put(&store->models, &key, count + (uint64_t)by);
+    }
+}
+
 void store_index_manifest(struct store *store, const struct manifest *m)
 {
+    count_models(store, m, 1);
     for (size_t i = 0; i < m->range_count; i++)
         index_range(store, &m->ranges[i], m->version > 2);
 }
 
 void store_unindex_manifest(struct store *store, const struct manifest *m)
 {
+    count_models(store, m, -1);
     for (size_t i = 0; i < m->range_count; i++)
         range_each_id(&m->ranges[i], end_use, store);
 }
@@ -255,7 +268,7 @@ static void forget_index(struct store *store)
     store->manifest_count = store->manifest_cap = store->held_count = store->held_cap = 0;
     store->pack_count = store->pack_cap = store->known_count = store->known_cap = 0;
     store->places = store->ids = store->held_ids = store->held_inodes = (struct map){0};
-    store->by_fid = (struct map){0};
+    store->by_fid = store->models = (struct map){0};
     store->pack = NULL;
     store->absents = NULL;
     store->foreign = NULL;
@@ -291,6 +304,7 @@ void store_clear_index(struct store *store)
     map_release(&store->held_ids);
     map_release(&store->held_inodes);
     map_release(&store->by_fid);
+    map_release(&store->models);
     free(store->known);
     free(store->loose);
     free(store->manifests);

@@ -189,6 +189,7 @@ static js *companions_list(const struct manifest *m)
     for (size_t i = 0; i < m->companion_count; i++) {
         const struct manifest_companion *c = &m->companions[i];
         js *object = js_object();
+        put_name(object, "name", c->name);
         put_name(object, "path", c->path);
         js_put_int(object, "size", (int64_t)c->size);
         js_put_int(object, "mode", c->mode);
@@ -365,6 +366,7 @@ static bool get_companion(struct manifest *m, const js *object)
 {
     struct manifest_companion *c =
         ARRAY_ADD(m->companions, m->companion_count, m->companion_cap);
+    c->name = get_name(m, object, "name");
     c->path = get_name(m, object, "path");
     c->size = (uint64_t)js_get_int(object, "size", 0);
     c->mode = (uint32_t)js_get_int(object, "mode", 0600);

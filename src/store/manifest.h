@@ -51,6 +51,7 @@ struct manifest_link {
 
 /* One file of MANIFEST_COMPANIONS: its bytes are the next range, unless it is empty. */
 struct manifest_companion {
+    const char *name; /* within the model; NULL: it is none of its files (a ref of its cache) */
     const char *path; /* absolute */
     uint64_t size;
     uint32_t mode, uid, gid;

@@ -41,30 +41,60 @@ static const char *below(const char *path, const char *folder)
     return is_plain(path + n + 1) ? path + n + 1 : NULL;
 }
 
-static int open_beneath(const char *root, const char *rel, struct err *err)
+/* The folder rel below one that is open, made on the way where it is missing. */
+static int make_beneath(int top, const char *rel, struct err *err)
+{
+    AUTO_FD int dir = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    AUTO_FREE char *copy = mem_strdup(rel);
+    char *save = NULL;
+    for (char *part = strtok_r(copy, "/", &save); part && dir >= 0;
+         part = strtok_r(NULL, "/", &save)) {
+        if (mkdirat(dir, part, 0755) == 0)
+            (void)file_sync_dir(dir, NULL);
+        int next = openat(dir, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        close(dir);
+        dir = next;
+    }
+    return dir < 0 ? err_sys(err, "%s", rel) : TAKE_FD(dir);
+}
+
+static int open_beneath(const char *root, const char *rel, bool make, struct err *err)
 {
     AUTO_FREE char *folder = file_dir(rel);
     AUTO_FD int dir = file_open_dir(AT_FDCWD, root, err);
     if (dir < 0 || !strchr(rel, '/'))
         return dir < 0 ? dir : TAKE_FD(dir);
-    return file_open_beneath(dir, folder, O_RDONLY | O_DIRECTORY, false, err);
+    return make ? make_beneath(dir, folder, err)
+                : file_open_beneath(dir, folder, O_RDONLY | O_DIRECTORY, false, err);
 }
 
-int store_open_folder(const struct store *store, const struct manifest *m, const char *path,
-                      struct err *err)
+static int open_folder(const struct store *store, const struct manifest *m, const char *path,
+                       bool make, struct err *err)
 {
     const char *rel = below(path, m->root);
     if (!rel)
         return err_set(err, ERR_REFUSED, "%s: does not lie below its root %s", path, m->root);
     if (!store->confined)
-        return open_beneath(m->root, rel, err);
+        return open_beneath(m->root, rel, make, err);
     rel = below(path, store->confined);
-    if (!rel || !below(path, m->root))
+    if (!rel)
         return err_set(err, ERR_REFUSED,
                        "%s: does not lie below %s, the only folder that this store may write to "
                        "until you trust it (tare trust %s)",
                        path, store->confined, store->path);
-    return open_beneath(store->confined, rel, err);
+    return open_beneath(store->confined, rel, make, err);
+}
+
+int store_open_folder(const struct store *store, const struct manifest *m, const char *path,
+                      struct err *err)
+{
+    return open_folder(store, m, path, false, err);
+}
+
+int store_make_folder(const struct store *store, const struct manifest *m, const char *path,
+                      struct err *err)
+{
+    return open_folder(store, m, path, true, err);
 }
 
 char *store_aside_name(const struct manifest *m)

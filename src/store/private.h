@@ -38,6 +38,7 @@ struct store {
     struct manifest *manifests;
     size_t manifest_count, manifest_cap;
     struct map by_fid; /* -> index of manifests */
+    struct map models; /* hash of a model's id -> how many manifests of its files there are */
     struct store_absent *absents;
     size_t absent_count, absent_cap;
     char *roster_damage; /* NULL, or what is wrong with the roster */

@@ -182,12 +182,53 @@ static int drop(struct store *store, const char *fid, struct err *err)
     return r < 0 ? r : file_sync_dir(store->files, err);
 }
 
+void store_companions_fid(const char *model_id, char fid[HASH128_HEX])
+{
+    AUTO_FREE char *text = mem_printf("companions\n%s", model_id);
+    struct hash128 hash = hash128_of(text, strlen(text));
+    hash128_hex(fid, &hash);
+}
+
+/* Whether the manifest is the last one of a model's files. */
+static bool is_last(const struct store *store, const char *model_id)
+{
+    struct hash128 key = hash128_of(model_id, strlen(model_id));
+    uint64_t count = 0;
+    return map_get(&store->models, &key, &count) && count == 1;
+}
+
+/* What is kept for models that have nothing else in the store: their fids. */
+static struct hash128 *lonely_companions(const struct store *store, const struct manifest *m,
+                                         size_t *ret_count)
+{
+    struct hash128 *fids = mem_alloc((m->view_count + 1) * sizeof *fids);
+    *ret_count = 0;
+    for (size_t i = 0; i < m->view_count && m->state != MANIFEST_COMPANIONS; i++) {
+        char fid[HASH128_HEX];
+        store_companions_fid(m->views[i].id, fid);
+        if (is_last(store, m->views[i].id) && find(store, fid) &&
+            hash128_parse(&fids[*ret_count], fid))
+            ++*ret_count;
+    }
+    return fids;
+}
+
 int store_drop_manifest(struct store *store, const char *fid, struct err *err)
 {
     struct manifest *manifest = find(store, fid);
+    size_t count = 0;
+    AUTO_FREE struct hash128 *lonely =
+        manifest ? lonely_companions(store, manifest, &count) : NULL;
     int r = drop(store, fid, err);
     if (r == 0 && manifest)
         forget_manifest(store, manifest);
+    for (size_t i = 0; i < count && r == 0; i++) {
+        char own[HASH128_HEX];
+        hash128_hex(own, &lonely[i]);
+        r = drop(store, own, err);
+        if (r == 0)
+            forget_manifest(store, find(store, own));
+    }
     return r;
 }
 

@@ -200,7 +200,12 @@ int store_put_manifest(struct store *store, const struct manifest *manifest, str
 /* Changes the state alone. */
 int store_set_state(struct store *store, const char *fid, enum manifest_state state,
                     struct err *err);
-/* Removes a manifest durably. Its objects stay until gc. */
+/* The fid of the manifest that keeps the companions of a model. */
+void store_companions_fid(const char *model_id, char fid[HASH128_HEX]);
+/*
+ * Removes a manifest durably. Its objects stay until gc. With the last file of a model go the
+ * companions that were kept for it.
+ */
 int store_drop_manifest(struct store *store, const char *fid, struct err *err);
 
 /*
@@ -268,6 +273,10 @@ const struct held_damage *store_held_damage(const struct store *store, size_t i)
  * store lies in. Returns a descriptor; ERR_NOTFOUND: gone; ERR_REFUSED.
  */
 int store_open_folder(const struct store *store, const struct manifest *m, const char *path,
+                      struct err *err);
+/* The same, with the folder and those on the way to it made where they are gone. The root must be
+ * there. */
+int store_make_folder(const struct store *store, const struct manifest *m, const char *path,
                       struct err *err);
 /* Names, in the file's folder, of the moved-aside original and of what is written to be given
  * back: free them. */

@@ -66,7 +66,55 @@ mkdir -p "$dir/to/quill-1m"
 echo precious >"$dir/to/quill-1m/model.safetensors.part"
 tare decompress quill-1m --to "$dir/to" >/dev/null || fail "a copy"
 [ "$(cat "$dir/to/quill-1m/model.safetensors.part")" = precious ] || fail "a stranger's .part is gone"
-[ "$(ls -A "$dir/to/quill-1m" | wc -l)" -eq 2 ] || fail "something is left beside the copy"
+[ "$(ls -A "$dir/to/quill-1m" | grep -c tare)" -eq 0 ] || fail "something is left beside the copy"
+
+# A model is more than its weights: what `hf cache rm` or a stranger takes comes back with them.
+fresh quill-1m
+echo '{}' >"$dir/m/quill-1m/tokenizer_config.json"
+chmod 640 "$dir/m/quill-1m/tokenizer_config.json"
+: >"$dir/m/quill-1m/merges.txt"
+head -c 3000000 /dev/urandom >"$dir/m/quill-1m/tokenizer.json"
+state() { (cd "$dir/m" && find . -type f -printf '%m %T@ %s %p\n' | sort && find . -type f | sort | xargs sha256sum); }
+before=$(state)
+tare compress quill-1m --yes >/dev/null
+rm -r "$dir/m/quill-1m"
+tare verify >"$dir/out" || fail "verify"
+grep -q '5 of its other files are gone' "$dir/out" || fail "verify does not count what is gone"
+tare scan >/dev/null 2>&1
+tare list | grep -q '!files' || fail "list does not show that files are gone"
+tare doctor >"$dir/out"
+grep -q '5 of its other files are gone' "$dir/out" || fail "doctor does not count what is gone"
+tare decompress quill-1m --to "$dir/to2" >/dev/null
+[ "$(ls -A "$dir/to2/quill-1m" | wc -l)" -eq 6 ] || fail "a copy is no complete folder"
+tare decompress quill-1m --yes >"$dir/out" 2>&1 || fail "back without its folder"
+[ "$(state)" = "$before" ] || { state; echo "$before"; fail "the folder is not what it was"; }
+tare gc >/dev/null
+[ -z "$(find "$dir/s/objects" "$dir/s/files" -type f)" ] || fail "companions outlast their model"
+# What is there is never written over.
+tare scan >/dev/null
+tare compress quill-1m --yes >/dev/null
+echo mine >"$dir/m/quill-1m/config.json"
+tare decompress quill-1m --yes >/dev/null
+[ "$(cat "$dir/m/quill-1m/config.json")" = mine ] || fail "a companion was written over"
+
+# The same in a hub cache: snapshots, refs and links, after the whole repository was removed.
+rm -rf "$dir/hub" "$dir/s" "$dir"/c.db*
+repo=$dir/hub/models--org--a commit=0123456789012345678901234567890123456789
+mkdir -p "$repo/blobs" "$repo/snapshots/$commit/sub" "$repo/refs"
+printf $commit >"$repo/refs/main"
+for name in model.safetensors config.json; do
+	blob=$(sum "$samples/quill-1m/$name")
+	cp "$samples/quill-1m/$name" "$repo/blobs/$blob"
+	ln -s "../../blobs/$blob" "$repo/snapshots/$commit/$name"
+done
+ln -s "../../../blobs/$blob" "$repo/snapshots/$commit/sub/config.json"
+hub() { (cd "$dir/hub" && find . -printf '%y %s %p %l\n' | grep -v '^d' | sort && find . -type f | sort | xargs sha256sum); }
+before=$(hub)
+tare scan "$dir/hub" >/dev/null
+tare compress org/a --yes >/dev/null || fail "compress in a hub cache"
+rm -r "$repo"
+tare decompress org/a --yes >"$dir/out" 2>&1 || fail "a removed repository does not come back"
+[ "$(hub)" = "$before" ] || { hub; echo "$before"; fail "the repository is not what it was"; }
 
 # A torn last line of the roster is no damage; the next writer puts the manifest on it again.
 fresh quill-1m reed-1m
@@ -76,7 +124,7 @@ size=$(stat -c %s "$dir/s/roster")
 truncate -s $((size - 20)) "$dir/s/roster"
 tare verify >"$dir/out" 2>&1 || fail "a torn line is called damage"
 tare gc >/dev/null
-[ "$(grep -c '^+' "$dir/s/roster")" -eq 2 ] || fail "the torn line was not mended"
+[ "$(grep -c "^+" "$dir/s/roster")" -eq 4 ] || fail "the torn line was not mended"
 # Of what comes and goes the roster keeps no more than a bound.
 head -1 "$dir/s/roster" | grep -q '^tare-roster 3$' || fail "the roster has another head"
 

@@ -14,7 +14,7 @@ tare() { "$TARE" "$@" --catalog "$dir/c.db" --quiet; }
 
 # rewrite SED: changes the one manifest of the store, with a right checksum, in both copies.
 rewrite() {
-	manifest=$(ls "$store"/files/*.json)
+	manifest=$(grep -l '"state":"stored"' "$store"/files/*.json)
 	sed -n 2p "$manifest" | sed "$1" | tr -d '\n' >"$dir/body"
 	sum=$(xxhsum -H2 "$dir/body" 2>/dev/null | cut -c1-32)
 	{ printf 'tare-manifest 3 %s %s\n' "$sum" "$(stat -c %s "$dir/body")"; cat "$dir/body"; echo; } >"$dir/text"
