@@ -219,6 +219,22 @@ void text_size(char dst[16], uint64_t bytes)
     snprintf(dst, 16, "%.1f%c", value, units[unit]);
 }
 
+bool text_parse_size(const char *text, uint64_t *ret)
+{
+    static const char units[] = "KMGTP";
+    char *end;
+    double value = strtod(text, &end);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    if (end == text || !(value >= 0) || (*end && (!unit || end[1])))
+        return false;
+    for (int i = 0; unit && i <= unit - units; i++)
+        value *= 1000;
+    if (value >= 1e19)
+        return false;
+    *ret = (uint64_t)value;
+    return true;
+}
+
 void text_count(char dst[16], uint64_t count)
 {
     static const char units[] = {'K', 'M', 'B', 'T'};

@@ -45,6 +45,8 @@ void text_shorten(struct buf *out, const char *text, int width);
 
 /* "16.1G", "512", "3.4M": decimal units, at most 5 characters. */
 void text_size(char dst[16], uint64_t bytes);
+/* "20G", "3.5M", "512": decimal units, as text_size writes them. False: no such size. */
+bool text_parse_size(const char *text, uint64_t *ret);
 /* "857K", "3.3M", "5.0B": how models are called by their parameters. */
 void text_count(char dst[16], uint64_t count);
 /* "41d", "2h", "5m", "now": seconds between two times. */

@@ -94,6 +94,8 @@ enum statement {
     DAMAGE_PUT,
     DAMAGE_DROP,
     DAMAGE_FIND,
+    READING_PUT,
+    READING_FIND,
     LOAD_FILES,
     LOAD_MODELS,
     LOAD_MODEL_FILES,
@@ -222,6 +224,8 @@ static const char *const statements[STATEMENT_COUNT] = {
     [DAMAGE_PUT] = "INSERT OR IGNORE INTO damage VALUES(?1)",
     [DAMAGE_DROP] = "DELETE FROM damage WHERE fid = ?1",
     [DAMAGE_FIND] = "SELECT 1 FROM damage WHERE fid = ?1",
+    [READING_PUT] = "INSERT OR REPLACE INTO readings VALUES(?1, ?2)",
+    [READING_FIND] = "SELECT time FROM readings WHERE object = ?1",
     [LOAD_FILES] = "SELECT " FILE_COLUMNS " FROM files ORDER BY row",
     [LOAD_MODELS] = "SELECT row, id, name, source, root, path, revision, run, flags, frees,"
                     " family_frees FROM models ORDER BY row",
@@ -610,6 +614,29 @@ bool catalog_is_damaged(struct catalog *catalog, const char *fid)
     if (found)
         sqlite3_reset(st);
     return found;
+}
+
+int catalog_put_reading(struct catalog *catalog, const struct hash128 *object, int64_t time,
+                        struct err *err)
+{
+    sqlite3_stmt *st = statement(catalog, READING_PUT);
+    if (st) {
+        bind_hash(st, 1, object);
+        sqlite3_bind_int64(st, 2, time);
+    }
+    return run(catalog, st, err);
+}
+
+int64_t catalog_reading(struct catalog *catalog, const struct hash128 *object)
+{
+    sqlite3_stmt *st = statement(catalog, READING_FIND);
+    if (st)
+        bind_hash(st, 1, object);
+    if (step(catalog, st, NULL) <= 0)
+        return 0;
+    int64_t time = sqlite3_column_int64(st, 0);
+    sqlite3_reset(st);
+    return time;
 }
 
 int catalog_forget_root(struct catalog *catalog, const char *path, struct err *err)

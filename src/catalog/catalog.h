@@ -45,6 +45,11 @@ int catalog_stores(struct catalog *catalog, void (*found)(void *context, const c
 int catalog_put_damage(struct catalog *catalog, const char *fid, bool damaged, struct err *err);
 bool catalog_is_damaged(struct catalog *catalog, const char *fid);
 
+/* Remembers when verify read an object (by a hash of its store and name); 0: never. */
+int catalog_put_reading(struct catalog *catalog, const struct hash128 *object, int64_t time,
+                        struct err *err);
+int64_t catalog_reading(struct catalog *catalog, const struct hash128 *object);
+
 /* Work that was asked for, and the process that does it: born tells it from a later one. */
 struct catalog_job {
     int64_t id;

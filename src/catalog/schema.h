@@ -61,7 +61,9 @@ static const char *const schema_steps[] = {
     /* What is looked up for each file takes as long however many there are. */
     "CREATE INDEX files_path ON files(path);"
     "CREATE INDEX files_size ON files(size);"
-    "CREATE INDEX files_digest ON files(digest) WHERE digest IS NOT NULL;",
+    "CREATE INDEX files_digest ON files(digest) WHERE digest IS NOT NULL;"
+    /* When verify read an object last: a hash of its store and name, and the time. */
+    "CREATE TABLE readings(object BLOB PRIMARY KEY, time INTEGER) WITHOUT ROWID;",
 };
 
 #endif

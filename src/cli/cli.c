@@ -49,8 +49,9 @@ const struct command cli_commands[] = {
      OPT_ALL | OPT_YES, 0, SIZE_MAX, cli_optimize, false},
     {"delete", "MODEL... [--yes] [--live]", "remove models for good, stored or not",
      OPT_YES | OPT_LIVE, 1, SIZE_MAX, cli_delete, false},
-    {"verify", "[MODEL...] [--repair]", "read and check everything that is stored", OPT_REPAIR, 0,
-     SIZE_MAX, cli_verify, false},
+    {"verify", "[MODEL...] [--deep] [--subset K/N] [--budget SIZE] [--rate SIZE] [--repair]",
+     "read and check what is stored, all of it or a part",
+     OPT_REPAIR | OPT_DEEP | OPT_SUBSET | OPT_BUDGET | OPT_RATE, 0, SIZE_MAX, cli_verify, false},
     {"gc", "[--dry-run]", "remove what nothing needs any more", OPT_DRY_RUN, 0, 0, cli_gc, false},
     {"trust", "[DIR [--revoke] [--yes]]",
      "use the store DIR of another user, or list those that you trust", OPT_REVOKE | OPT_YES, 0, 1,
@@ -117,6 +118,10 @@ static const struct option long_options[] = {
     {"tensor", required_argument, NULL, LONG_OPT + 21},
     {"shared", no_argument, NULL, LONG_OPT + 22},
     {"revoke", no_argument, NULL, LONG_OPT + 23},
+    {"deep", no_argument, NULL, LONG_OPT + 24},
+    {"subset", required_argument, NULL, LONG_OPT + 25},
+    {"budget", required_argument, NULL, LONG_OPT + 26},
+    {"rate", required_argument, NULL, LONG_OPT + 27},
     {NULL, 0, NULL, 0},
 };
 
@@ -338,7 +343,8 @@ static int take_option(struct cli *cli, int c)
     } values[] = {
         {OPT_FORGET, &cli->forget}, {OPT_SORT, &cli->sort},     {OPT_FILTER, &cli->filter},
         {OPT_BASE, &cli->base},     {OPT_TO, &cli->to},         {OPT_CODEC, &cli->codec},
-        {OPT_BY, &cli->by},         {OPT_FORMAT, &cli->format}, {OPT_TENSOR, &cli->tensor}};
+        {OPT_BY, &cli->by},         {OPT_FORMAT, &cli->format}, {OPT_TENSOR, &cli->tensor},
+        {OPT_SUBSET, &cli->subset}, {OPT_BUDGET, &cli->budget}, {OPT_RATE, &cli->rate}};
     switch (c) {
     case 'j':
         cli->json = true;

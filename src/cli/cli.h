@@ -42,6 +42,10 @@ enum {
     OPT_TENSOR = 1 << 21,
     OPT_SHARED = 1 << 22,
     OPT_REVOKE = 1 << 23,
+    OPT_DEEP = 1 << 24,
+    OPT_SUBSET = 1 << 25,
+    OPT_BUDGET = 1 << 26,
+    OPT_RATE = 1 << 27,
 };
 
 struct cli {
@@ -50,7 +54,8 @@ struct cli {
     const char *const *args; /* what follows the command, NULL-terminated */
     size_t arg_count;
     unsigned given; /* OPT_… */
-    const char *sort, *filter, *base, *to, *codec, *forget, *by, *format, *tensor;
+    const char *sort, *filter, *base, *to, *codec, *forget, *by, *format, *tensor, *subset, *budget,
+        *rate;
     bool json, quiet, write;
 };
 

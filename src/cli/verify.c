@@ -7,6 +7,7 @@
 #include "ops/details.h"
 #include "ops/scan.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct work {
@@ -14,6 +15,7 @@ struct work {
     struct library *library;
     int *models;
     size_t count;
+    struct verify_request request;
     struct verify_report report;
     struct gc_report gc;
     struct err err;
@@ -22,8 +24,9 @@ struct work {
 static int run_verify(void *context, struct progress *progress)
 {
     struct work *work = context;
-    const struct verify_request request = {
-        .models = work->models, .count = work->count, .repair = work->cli->given & OPT_REPAIR};
+    struct verify_request request = work->request;
+    request.models = work->models;
+    request.count = work->count;
     return ops_verify(work->cli->ops, work->library, &request, progress, &work->report, &work->err);
 }
 
@@ -39,6 +42,7 @@ static js *verify_json(const struct verify_report *report)
             js_push(models, js_of_text(d->models.paths[m]));
         for (size_t a = 0; a < d->advice.count; a++)
             js_push(advice, js_of_text(d->advice.paths[a]));
+        js_put_text(object, "id", d->finding);
         js_put(object, "models", models);
         js_put_bool(object, "repaired", d->repaired);
         js_put(object, "advice", advice);
@@ -50,6 +54,10 @@ static js *verify_json(const struct verify_report *report)
         js_push(gone, js_of_text(report->gone.paths[i]));
     js_put_int(document, "objects", (int64_t)report->objects);
     js_put_int(document, "bytes", (int64_t)report->bytes);
+    js_put_int(document, "read", (int64_t)report->read);
+    js_put_int(document, "files", (int64_t)report->files);
+    js_put_int(document, "unread", (int64_t)report->unread);
+    js_put_int(document, "oldest", report->oldest);
     js_put(document, "damaged", damaged);
     js_put(document, "foreign", foreign);
     js_put(document, "gone", gone);
@@ -66,6 +74,15 @@ static void print_verify(const struct verify_report *report, bool repair)
               : !report->objects && !report->count ? "nothing is stored"
               : report->count                      ? "all repaired"
                                                    : "all good");
+    if (report->files)
+        cli_print("%llu files decoded as a whole, and compared with their hashes\n",
+                  (unsigned long long)report->files);
+    char oldest[32];
+    text_time(oldest, report->oldest);
+    if (report->unread)
+        cli_print("%llu objects were never read by a verify\n", (unsigned long long)report->unread);
+    if (report->oldest)
+        cli_print("the object that waits longest was read %s\n", oldest);
     for (size_t i = 0; i < report->count; i++) {
         const struct damage *d = &report->damaged[i];
         cli_print("%s: %s%s\n", d->object, d->reason, d->repaired ? ": repaired" : "");
@@ -82,9 +99,30 @@ static void print_verify(const struct verify_report *report, bool repair)
         cli_print("%s\n", report->gone.paths[i]);
 }
 
+/* "3/12": the third of twelve parts. */
+static bool parse_part(const char *text, struct verify_request *ret)
+{
+    char end;
+    return sscanf(text, "%u/%u%c", &ret->part, &ret->parts, &end) == 2 && ret->part >= 1 &&
+           ret->part <= ret->parts;
+}
+
+static int take_request(const struct cli *cli, struct verify_request *ret, struct err *err)
+{
+    *ret = (struct verify_request){.repair = cli->given & OPT_REPAIR, .deep = cli->given & OPT_DEEP};
+    if (cli->subset && !parse_part(cli->subset, ret))
+        return err_set(err, ERR_USAGE, "--subset %s: it takes K/N, as in 3/12", cli->subset);
+    if ((cli->budget && (!text_parse_size(cli->budget, &ret->budget) || !ret->budget)) ||
+        (cli->rate && (!text_parse_size(cli->rate, &ret->rate) || !ret->rate)))
+        return err_set(err, ERR_USAGE, "--budget and --rate take a size, as in 20G or 100M");
+    return 0;
+}
+
 int cli_verify(struct cli *cli)
 {
     struct work work = {.cli = cli};
+    if (take_request(cli, &work.request, &work.err) < 0)
+        return cli_fail(&work.err);
     if (ops_check_store(cli->ops, &work.err) < 0) {
         (void)cli_fail(&work.err);
         return EXIT_FAILED;

@@ -465,7 +465,7 @@ static int check_compared(struct work *work, const struct hasher *whole, bool re
     bool same = hash128_equal(&hash, &work->manifest.hash);
     if (reseeded)
         same = transfer_decode_file(work->run->transfer, work->run->store, &work->manifest, -1,
-                                    true, NULL) == 0;
+                                    NULL, NULL) == 0;
     return same ? 0
                 : err_set(err, ERR_CHANGED,
                           "it changed while it was compressed; it stays as it is");

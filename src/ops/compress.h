@@ -46,11 +46,15 @@ struct damage {
     struct path_list models; /* names of those that need it */
     struct path_list advice; /* where what is lost can be had again */
     struct hash128 id;       /* of the content that is lost; zero: something else */
+    char finding[17];        /* the same for the same damage, from run to run */
     int code;                /* ERR_DAMAGED, or what kept it from being read */
     bool repaired;
 };
 struct verify_report {
-    uint64_t objects, bytes;
+    uint64_t objects, bytes, read; /* read: stored bytes */
+    uint64_t files;                /* decoded as a whole */
+    uint64_t unread;               /* objects that no verify has read yet */
+    int64_t oldest;                /* of the others: when the one was read that waits longest */
     struct damage *damaged;
     size_t count, cap;
     struct path_list foreign; /* files in a store that are none of its own: no damage */
@@ -67,6 +71,10 @@ struct verify_request {
     const int *models; /* indices into the library; count 0: everything */
     size_t count;
     bool repair; /* from duplicates and originals, where there are any */
+    bool deep;   /* decode everything, and compare it with the hashes of the files */
+    unsigned part, parts; /* the part-th of so many parts, counted from 1; parts 0: all */
+    uint64_t budget;      /* stored bytes to read, the longest unread first; 0: all */
+    uint64_t rate;        /* stored bytes to read in a second; 0: as fast as it goes */
 };
 
 /*

@@ -35,7 +35,7 @@ static int fill(struct restore *run, const struct manifest *m, int fd, const cha
     if (m->size && fallocate(fd, 0, 0, (off_t)m->size) < 0 && (errno == ENOSPC || errno == EDQUOT))
         r = err_sys(err, "%s", path);
     if (r == 0)
-        r = transfer_decode_file(run->transfer, run->store, m, fd, false, err);
+        r = transfer_decode_file(run->transfer, run->store, m, fd, NULL, err);
     if (r == 0)
         r = meta_write(fd, m, store_owner(run->store), copy, err);
     if (r == 0 && fsync(fd) < 0)

@@ -505,7 +505,8 @@ static void check_whole(struct repair *repair)
         struct err why = {0};
         for (size_t n = 0; n < m->range_count && !touched; n++)
             touched = map_has(&repair->done, &m->ranges[n].id);
-        if (!touched || transfer_decode_file(repair->transfer, repair->store, m, -1, true, &why) == 0)
+        AUTO_FREE struct sha256 *shas = mem_alloc((m->range_count + 1) * sizeof *shas);
+        if (!touched || transfer_decode_file(repair->transfer, repair->store, m, -1, shas, &why) == 0)
             continue;
         for (size_t i = repair->first; i < repair->report->count; i++)
             for (size_t n = 0; n < m->range_count; n++)

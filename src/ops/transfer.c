@@ -355,29 +355,30 @@ int transfer_check(struct transfer *transfer, const struct content *content, str
 
 /* One range of a stored file. */
 static int decode_range(struct transfer *transfer, struct store *store,
-                        const struct manifest_range *range, int fd, bool deep,
+                        const struct manifest_range *range, int fd, struct sha256 *sha,
                         struct transfer_sums *sums, struct err *err)
 {
     struct content *content;
     struct transfer_part part;
     struct hash_tree tree = {0};
-    bool check = deep && !sha256_is_zero(&range->sha);
     int r = content_open(store, &range->id, &content, err);
     if (r < 0)
         return r;
-    sums->tree = check ? &tree : NULL;
+    sums->tree = sha ? &tree : NULL;
     r = transfer_part_of(content, range, fd, &part, err);
     if (r == 0)
         r = transfer_decode(transfer, &part, sums, err);
     struct sha256 seen = hash_tree_end(&tree, TREE_RANGE, range->bytes);
-    if (r == 0 && check && !sha256_equal(&seen, &range->sha))
+    if (sha)
+        *sha = seen;
+    if (r == 0 && sha && !sha256_is_zero(&range->sha) && !sha256_equal(&seen, &range->sha))
         r = err_set(err, ERR_DAMAGED, "what the store gives back has another SHA-256");
     content_free(content);
     return r;
 }
 
 int transfer_decode_file(struct transfer *transfer, struct store *store, const struct manifest *m,
-                         int fd, bool deep, struct err *err)
+                         int fd, struct sha256 *shas, struct err *err)
 {
     struct hasher *whole = hasher_new(0);
     struct digest *digest = m->digest ? digest_new(digest_of_name(m->digest), m->size) : NULL;
@@ -385,7 +386,7 @@ int transfer_decode_file(struct transfer *transfer, struct store *store, const s
     char hex[DIGEST_HEX];
     int r = 0;
     for (size_t i = 0; i < m->range_count && r == 0; i++)
-        r = decode_range(transfer, store, &m->ranges[i], fd, deep, &sums, err);
+        r = decode_range(transfer, store, &m->ranges[i], fd, shas ? &shas[i] : NULL, &sums, err);
     struct hash128 hash = hasher_digest(whole);
     if (r == 0 && !hash128_equal(&hash, &m->hash))
         r = err_set(err, ERR_DAMAGED, "what the store gives back is not the file");

@@ -69,11 +69,13 @@ int transfer_decode(struct transfer *transfer, const struct transfer_part *part,
 int transfer_check(struct transfer *transfer, const struct content *content, struct err *err);
 
 /*
- * Decodes a whole stored file into fd (-1: nowhere); its hash and its digest must agree. deep: the
- * SHA-256 of each range, too, where the manifest has it.
+ * Decodes a whole stored file into fd (-1: nowhere); its hash and its digest must agree. shas, one
+ * for each range, gets their SHA-256, which must be those of the manifest where it has them; NULL:
+ * they are not asked for.
  */
 int transfer_decode_file(struct transfer *transfer, struct store *store,
-                         const struct manifest *manifest, int fd, bool deep, struct err *err);
+                         const struct manifest *manifest, int fd, struct sha256 *shas,
+                         struct err *err);
 
 /* Encodes one chunk of at most PACK_BELOW bytes in the calling thread: *ret_codec, its length. */
 size_t transfer_encode_small(struct transfer *transfer, const struct codec_chunk *chunk,

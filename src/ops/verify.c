@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 enum { LOG_LIMIT = 1 << 30 };
 #define HURT "one of its two copies is damaged, the other one serves"
@@ -25,6 +26,24 @@ struct check {
     uint8_t *block;    /* a chunk's stored bytes */
     struct map wanted; /* ids; with only */
     bool only;
+    const struct verify_request *request;
+    double started; /* of reading, for the rate */
+    struct reading *readings; /* objects that are to be read */
+    size_t reading_count, done;
+    struct found_shas *found; /* of files whose manifests were made before there were any */
+    size_t found_count, found_cap;
+};
+
+struct found_shas {
+    char *fid;
+    struct sha256 *shas;
+};
+
+/* An object file, and when it was read last. */
+struct reading {
+    char *name;
+    struct hash128 key;
+    int64_t time; /* 0: never */
 };
 
 void verify_report_release(struct verify_report *report)
@@ -56,6 +75,10 @@ static struct damage *add_damage(struct check *check, const char *object, const 
     struct damage *damage = ARRAY_ADD(report->damaged, report->count, report->cap);
     damage->object = mem_strdup(object);
     damage->reason = mem_strdup(reason);
+    /* By what it is about: the words may name another chunk the next time. */
+    AUTO_FREE char *about = mem_printf("%s\n%s", check->store ? store_path(check->store) : "", object);
+    snprintf(damage->finding, sizeof damage->finding, "%016llx",
+             (unsigned long long)hash64_of(about, strlen(about)));
     /* Too short, or gone: as damaged as with other bytes. */
     damage->code = code == ERR_CHANGED || code == ERR_NOTFOUND ? ERR_DAMAGED : code;
     return damage;
@@ -102,6 +125,17 @@ static int decode_entry(struct check *check, const struct object_entry *entry, s
     return r;
 }
 
+/* Waits where more was read than the rate allows. */
+static void keep_rate(const struct check *check)
+{
+    uint64_t rate = check->request->rate;
+    double ahead = rate ? (double)check->report->read / (double)rate - (ops_now() - check->started)
+                        : 0;
+    const struct timespec pause = {(time_t)MIN(ahead, 1.0), (long)(MIN(ahead, 0.999) * 1e9)};
+    if (ahead > 0.01)
+        nanosleep(&pause, NULL);
+}
+
 /*
  * The stored bytes of an entry are those that were decoded and compared when it was made, if
  * their checksums agree: that takes no longer than reading them. Its base is an entry of its own.
@@ -116,6 +150,8 @@ static int read_entry(struct check *check, const struct object *object,
         r = progress_check(check->progress, &why);
         if (r == 0)
             r = object_read(object, chunk, check->block, &why);
+        check->report->read += chunk->stored;
+        keep_rate(check);
         if (r == 0 && (unsigned)chunk->codec >= CODEC_COUNT)
             r = err_set(&why, ERR_DAMAGED, "its codec %u is not known", (unsigned)chunk->codec);
         if (r < 0)
@@ -313,9 +349,84 @@ static void check_frame(struct check *check)
     }
 }
 
-static int check_store(struct check *check, struct err *err)
+/* Whether a name belongs to the part that is asked for; the same names do each time. */
+static bool in_part(const struct check *check, const char *name)
+{
+    unsigned parts = check->request->parts;
+    return !parts || hash64_of(name, strlen(name)) % parts == check->request->part - 1;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct reading *x = a, *y = b;
+    return x->time != y->time ? (x->time < y->time ? -1 : 1) : strcmp(x->name, y->name);
+}
+
+/* The objects of the part, with a budget those first that were not read for longest. */
+static int list_readings(struct check *check, struct err *err)
 {
     size_t count = 0;
+    char **names = store_object_names(check->store, &count);
+    if (!names)
+        return err_sys(err, "%s/objects", store_path(check->store));
+    check->readings = mem_alloc((count + 1) * sizeof *check->readings);
+    for (size_t i = 0; i < count; i++) {
+        if (!in_part(check, names[i]))
+            continue;
+        AUTO_FREE char *about = mem_printf("%s\n%s", store_path(check->store), names[i]);
+        struct reading *reading = &check->readings[check->reading_count++];
+        reading->key = hash128_of(about, strlen(about));
+        reading->name = TAKE_PTR(names[i]);
+        reading->time = catalog_reading(check->ops->catalog, &reading->key);
+    }
+    store_names_free(names, count);
+    if (check->reading_count && check->request->budget)
+        qsort(check->readings, check->reading_count, sizeof *check->readings, by_time);
+    return 0;
+}
+
+/* Notes what was read, and what waits longest. */
+static int remember_readings(struct check *check, struct err *err)
+{
+    int64_t now = time(NULL);
+    struct verify_report *report = check->report;
+    int r = catalog_begin(check->ops->catalog, err);
+    for (size_t i = 0; i < check->done && r == 0 && !check->only; i++)
+        r = catalog_put_reading(check->ops->catalog, &check->readings[i].key, now, err);
+    for (size_t i = check->done; i < check->reading_count; i++) {
+        int64_t at = check->readings[i].time;
+        report->unread += !at;
+        if (at && (!report->oldest || at < report->oldest))
+            report->oldest = at;
+    }
+    return catalog_end(check->ops->catalog, r, err);
+}
+
+/* Decodes whole files: what their objects give must have the hashes of the file. */
+static int check_files(struct check *check)
+{
+    for (size_t i = 0; i < store_manifest_count(check->store); i++) {
+        const struct manifest *m = store_manifest(check->store, i);
+        AUTO_FREE struct sha256 *shas = mem_alloc((m->range_count + 1) * sizeof *shas);
+        AUTO_FREE char *name = mem_printf("files/%s.json", m->fid);
+        struct err why = {0};
+        if (m->state == MANIFEST_PENDING || !in_part(check, m->fid) || !needs_check(check, m))
+            continue;
+        int r = transfer_decode_file(check->transfer, check->store, m, -1, shas, &why);
+        if (r == ERR_CANCELLED)
+            return r;
+        check->report->files++;
+        if (r < 0)
+            name_views(m, add_damage(check, name, why.text, why.code));
+        else if (sha256_is_zero(&m->sha) && m->range_count)
+            *ARRAY_ADD(check->found, check->found_count, check->found_cap) =
+                (struct found_shas){mem_strdup(m->fid), TAKE_PTR(shas)};
+    }
+    return 0;
+}
+
+static int check_store(struct check *check, struct err *err)
+{
     int r = 0;
     store_doubt(check->store);
     if (!check->only) {
@@ -324,16 +435,21 @@ static int check_store(struct check *check, struct err *err)
     }
     check_manifests(check);
     check_missing(check);
-    char **names = store_object_names(check->store, &count);
-    if (!names)
-        return err_sys(err, "%s/objects", store_path(check->store));
+    r = list_readings(check, err);
+    if (r < 0)
+        return r;
     store_prefer_objects(check->store, true); /* a held base must not cover for its object */
-    for (size_t i = 0; i < count && r == 0; i++)
-        r = check_object(check, names[i]);
+    for (check->done = 0; check->done < check->reading_count && r == 0; check->done++) {
+        if (check->request->budget && check->report->read >= check->request->budget)
+            break;
+        r = check_object(check, check->readings[check->done].name);
+    }
+    if (r == 0 && check->request->deep)
+        r = check_files(check);
     store_prefer_objects(check->store, false);
-    store_names_free(names, count);
     for (size_t h = 0; h < store_held_count(check->store) && r == 0; h++)
-        r = check_held(check, h);
+        if (in_part(check, store_held(check->store, h)->fid))
+            r = check_held(check, h);
     return r == ERR_CANCELLED ? err_set(err, r, "stopped on request") : r;
 }
 
@@ -408,36 +524,79 @@ static int remember_damage(const struct check *check, size_t first, struct err *
             wanted |= is_wanted(check, &m->ranges[k].id);
             range_each_id(&m->ranges[k], look_lost, &loss);
         }
-        if (wanted)
+        /* Of a part only what is damaged is known. */
+        bool whole = !check->request->parts && !check->request->budget;
+        if (wanted && (whole || loss.damaged))
             r = catalog_put_damage(catalog, m->fid, loss.damaged, err);
     }
     map_release(&lost);
     return catalog_end(catalog, r, err);
 }
 
+/* Manifests of older versions get what was found out of their files. */
+static int write_found(struct check *check, struct err *err)
+{
+    struct store *store;
+    struct ops *ops = check->ops;
+    if (!check->found_count || ops_may_write(ops, NULL) < 0)
+        return 0;
+    int r = ops_open_store(ops, store_path(check->store), "verify --deep", check->progress, &store,
+                           &ops->notes, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < check->found_count && r == 0; i++)
+        if (store_find(store, check->found[i].fid))
+            r = store_put_shas(store, check->found[i].fid, check->found[i].shas, err);
+    store_close(store);
+    return r;
+}
+
+static void check_release(struct check *check)
+{
+    transfer_free(check->transfer);
+    store_close(check->store);
+    map_release(&check->wanted);
+    for (size_t i = 0; i < check->reading_count; i++)
+        free(check->readings[i].name);
+    free(check->readings);
+    for (size_t i = 0; i < check->found_count; i++) {
+        free(check->found[i].fid);
+        free(check->found[i].shas);
+    }
+    free(check->found);
+    free(check->block);
+}
+
 static int verify_store(struct ops *ops, const struct library *library, const char *path,
                         const struct verify_request *request, struct progress *progress,
                         struct verify_report *report, struct err *err)
 {
-    struct check check = {
-        .ops = ops, .progress = progress, .report = report, .only = request->count > 0};
+    struct check check = {.ops = ops,
+                          .progress = progress,
+                          .report = report,
+                          .request = request,
+                          .started = ops_now(),
+                          .only = request->count > 0};
     size_t first = report->count;
     int r = store_open(path, STORE_READ, NULL, NULL, &check.store, NULL, err);
     if (r < 0)
         return r;
     want_models(&check, library, request);
     if (progress)
-        atomic_fetch_add(&progress->total, work_of(&check));
+        atomic_fetch_add(&progress->total, work_of(&check) * (request->deep ? 2 : 1));
     check.transfer = transfer_new(ops, progress);
-    AUTO_FREE uint8_t *block = check.block = mem_alloc(CODEC_CHUNK_BYTES);
+    check.block = mem_alloc(CODEC_CHUNK_BYTES);
     r = check_store(&check, err);
+    if (r == 0)
+        r = remember_readings(&check, err);
+    if (r == 0)
+        r = write_found(&check, err);
     if (r == 0 && request->repair && report->count > first)
-        r = repair_store(ops, path, check.transfer, !check.only, report, first, err);
+        r = repair_store(ops, path, check.transfer, !check.only && !request->parts, report, first,
+                         err);
     if (r == 0)
         r = remember_damage(&check, first, err);
-    transfer_free(check.transfer);
-    store_close(check.store);
-    map_release(&check.wanted);
+    check_release(&check);
     return r;
 }
 
@@ -449,7 +608,7 @@ int ops_verify(struct ops *ops, const struct library *library, const struct veri
     int r = request->repair ? ops_may_write(ops, err) : 0;
     ops_stores(ops, &stores);
     progress_phase(progress, "verifying");
-    struct check frame = {.report = ret};
+    struct check frame = {.report = ret, .request = request};
     struct err why = {0};
     if (!request->count && catalog_check(ops->catalog, &why) == ERR_DAMAGED) {
         struct damage *damage = add_damage(&frame, "catalog", why.text, ERR_DAMAGED);

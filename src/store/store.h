@@ -197,6 +197,12 @@ void store_forget(struct store *store);
 
 /* Writes (or replaces) a manifest durably. The store keeps a copy. */
 int store_put_manifest(struct store *store, const struct manifest *manifest, struct err *err);
+/*
+ * Writes down what was found out of a file that was decoded as a whole: the SHA-256 of each of its
+ * ranges.
+ */
+int store_put_shas(struct store *store, const char *fid, const struct sha256 *shas,
+                   struct err *err);
 /* Changes the state alone. */
 int store_set_state(struct store *store, const char *fid, enum manifest_state state,
                     struct err *err);

@@ -271,6 +271,7 @@ static void help_text(const struct app *app, struct buf *out)
                  "!trunc    cut off: download it again\n"
                  "!bad      cannot be read; details say why\n"
                  "!shards   a shard is missing\n"
+                 "!files    files beside its weights are gone; copies come back with it\n"
                  "trailing  bytes behind the last tensor: not what the format allows\n"
                  "sparse    holes in the file: it is not hashed and not compressed\n");
 }
