@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 int file_pread(int fd, void *dst, size_t n, uint64_t offset, struct err *err)
@@ -243,37 +245,164 @@ int file_write_new(const char *path, const void *data, size_t n, struct err *err
     return r;
 }
 
-int file_extents(int fd, struct hash128 *ret, struct err *err)
+enum { EXTENTS_MOST = 256 };
+
+/*
+ * Calls found for each extent of a file, until it returns non-zero. ERR_UNSUPPORTED where the
+ * system does not tell.
+ */
+static int each_extent(int fd,
+                       int (*found)(void *context, const struct fiemap_extent *extent),
+                       void *context)
 {
-    enum {
-        MOST = 256,
-        VAGUE = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_DATA_INLINE |
-                FIEMAP_EXTENT_DATA_TAIL
-    };
-    AUTO_FREE struct fiemap *map = mem_alloc(sizeof *map + MOST * sizeof map->fm_extents[0]);
-    AUTO_BUF struct buf places = {0};
+    AUTO_FREE struct fiemap *map =
+        mem_alloc(sizeof *map + EXTENTS_MOST * sizeof map->fm_extents[0]);
     for (uint64_t at = 0;;) {
         *map = (struct fiemap){.fm_start = at,
                                .fm_length = FIEMAP_MAX_OFFSET - at,
                                .fm_flags = at ? 0 : FIEMAP_FLAG_SYNC,
-                               .fm_extent_count = MOST};
+                               .fm_extent_count = EXTENTS_MOST};
         if (ioctl(fd, FS_IOC_FIEMAP, map) < 0)
-            return err_set(err, ERR_UNSUPPORTED, "the system does not tell where its bytes lie");
+            return ERR_UNSUPPORTED;
         for (uint32_t i = 0; i < map->fm_mapped_extents; i++) {
             const struct fiemap_extent *e = &map->fm_extents[i];
-            const uint64_t place[] = {e->fe_logical, e->fe_physical, e->fe_length};
-            if (e->fe_flags & VAGUE || !e->fe_length)
-                return err_set(err, ERR_UNSUPPORTED, "its bytes have no place of their own");
-            buf_add(&places, place, sizeof place);
+            int r = found(context, e);
+            if (r != 0 || e->fe_flags & FIEMAP_EXTENT_LAST)
+                return r;
             at = e->fe_logical + e->fe_length;
-            if (e->fe_flags & FIEMAP_EXTENT_LAST) {
-                *ret = hash128_of(places.data, places.len);
-                return 0;
-            }
         }
         if (!map->fm_mapped_extents)
-            return err_set(err, ERR_UNSUPPORTED, "it has no bytes of its own");
+            return 0;
     }
+}
+
+static int add_place(void *context, const struct fiemap_extent *e)
+{
+    enum {
+        VAGUE = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_DATA_INLINE |
+                FIEMAP_EXTENT_DATA_TAIL
+    };
+    const uint64_t place[] = {e->fe_logical, e->fe_physical, e->fe_length};
+    buf_add(context, place, sizeof place);
+    return e->fe_flags & VAGUE || !e->fe_length ? ERR_UNSUPPORTED : 0;
+}
+
+int file_extents(int fd, struct hash128 *ret, struct err *err)
+{
+    AUTO_BUF struct buf places = {0};
+    if (each_extent(fd, add_place, &places) < 0 || !places.len)
+        return err_set(err, ERR_UNSUPPORTED, "its bytes have no place of their own");
+    *ret = hash128_of(places.data, places.len);
+    return 0;
+}
+
+/* Bytes of extents so far, and the compressed one whose size the next one tells. */
+struct exclusive {
+    uint64_t bytes, shared;
+    struct fiemap_extent before;
+};
+
+/* A compressed extent is as long as it is to the one behind it, where that follows closely. */
+static void add_compressed(struct exclusive *sum, const struct fiemap_extent *next)
+{
+    const struct fiemap_extent *e = &sum->before;
+    uint64_t bytes = MIN(e->fe_length, (uint64_t)4096);
+    if (!(e->fe_flags & FIEMAP_EXTENT_ENCODED))
+        return;
+    if (next && next->fe_physical > e->fe_physical &&
+        next->fe_physical - e->fe_physical <= e->fe_length)
+        bytes = next->fe_physical - e->fe_physical;
+    *(e->fe_flags & FIEMAP_EXTENT_SHARED ? &sum->shared : &sum->bytes) += bytes;
+}
+
+static int add_extent(void *context, const struct fiemap_extent *e)
+{
+    struct exclusive *sum = context;
+    add_compressed(sum, e);
+    if (!(e->fe_flags & FIEMAP_EXTENT_ENCODED))
+        *(e->fe_flags & FIEMAP_EXTENT_SHARED ? &sum->shared : &sum->bytes) += e->fe_length;
+    sum->before = *e;
+    return 0;
+}
+
+/*
+ * Whether an overlay shows the file from a lower layer: its handle says so, where the kernel makes
+ * one (struct ovl_fb of fs/overlayfs: padding 3, version, magic 0xfb, length, flags; 4: upper).
+ */
+static bool is_lower(int fd)
+{
+    enum { OVERLAY = 0x794c7630, HANDLE_KIND = 0xf8, MAGIC = 0xfb, UPPER = 4, ROOM = 128 };
+    AUTO_FREE struct file_handle *handle = mem_zalloc(sizeof *handle + ROOM);
+    struct statfs fs;
+    int mount;
+    handle->handle_bytes = ROOM;
+    return fstatfs(fd, &fs) == 0 && fs.f_type == OVERLAY &&
+           name_to_handle_at(fd, "", handle, &mount, AT_EMPTY_PATH | 0x200 /* AT_HANDLE_FID */) ==
+               0 &&
+           handle->handle_type == HANDLE_KIND && handle->f_handle[4] == MAGIC &&
+           !(handle->f_handle[6] & UPPER);
+}
+
+uint64_t file_exclusive(int fd, const struct stat *st)
+{
+    uint64_t blocks = (uint64_t)st->st_blocks * 512;
+    struct exclusive sum = {0};
+    if (is_lower(fd))
+        return 0;
+    if (each_extent(fd, add_extent, &sum) < 0)
+        return blocks;
+    add_compressed(&sum, NULL);
+    /* Without compressed or shared extents the system's own number is the better one. */
+    bool plain = !sum.shared && !(sum.before.fe_flags & FIEMAP_EXTENT_ENCODED);
+    return plain ? blocks : MIN(blocks, sum.bytes);
+}
+
+/* The type of the file system with this device, as mountinfo has it: "ext4", "fuse.sshfs". */
+static bool mount_type(dev_t dev, char type[64])
+{
+    AUTO_FREE char *line = NULL;
+    size_t size = 0;
+    FILE *stream = fopen("/proc/self/mountinfo", "re");
+    bool found = false;
+    while (stream && !found && getline(&line, &size, stream) > 0) {
+        unsigned major_number, minor_number;
+        const char *rest = strstr(line, " - ");
+        found = rest && sscanf(line, "%*d %*d %u:%u", &major_number, &minor_number) == 2 &&
+                makedev(major_number, minor_number) == dev && sscanf(rest, " - %63s", type) == 1;
+    }
+    if (stream)
+        fclose(stream);
+    return found;
+}
+
+bool file_on_network(int fd)
+{
+    enum { FUSE = 0x65735546 };
+    static const unsigned remote[] = {0x6969 /* NFS */,       0x517b /* SMB */,
+                                      0xff534d42 /* CIFS */,  0xfe534d42 /* SMB2 */,
+                                      0x01021997 /* 9P */,    0x00c36400 /* Ceph */,
+                                      0x0bd00bd0 /* Lustre */, 0x47504653 /* GPFS */,
+                                      0x19830326 /* BeeGFS */, 0x5346414f /* AFS */,
+                                      0x7461636f /* OCFS2 */,  0x01161970 /* GFS2 */};
+    static const char *const local[] = {"fuseblk",     "fuse.bindfs",   "fuse.unionfs",
+                                        "fuse.mergerfs", "fuse.ntfs-3g", "fuse.gocryptfs",
+                                        "fuse.encfs",  "fuse.cryfs",    "fuse.unionfs-fuse",
+                                        "fuse.fuse-overlayfs"};
+    struct statfs fs;
+    struct stat st;
+    char type[64] = "";
+    if (fstatfs(fd, &fs) < 0)
+        return false;
+    for (size_t i = 0; i < COUNT_OF(remote); i++)
+        if ((unsigned)fs.f_type == remote[i])
+            return true;
+    if ((unsigned)fs.f_type != FUSE)
+        return false;
+    if (fstat(fd, &st) == 0 && mount_type(st.st_dev, type))
+        for (size_t i = 0; i < COUNT_OF(local); i++)
+            if (strcmp(type, local[i]) == 0)
+                return false;
+    return true;
 }
 
 int file_open_dir(int dir, const char *path, struct err *err)

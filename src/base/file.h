@@ -64,6 +64,19 @@ int file_write_new(const char *path, const void *data, size_t n, struct err *err
  */
 int file_extents(int fd, struct hash128 *ret, struct err *err);
 
+/*
+ * How many bytes of the disk removing this file frees, as far as the system tells: blocks that it
+ * shares with clones or snapshots do not count, nor anything of a file that an overlay shows from
+ * one of its lower layers. Of compressed blocks (btrfs) the size is taken from where they lie.
+ */
+uint64_t file_exclusive(int fd, const struct stat *st);
+
+/*
+ * Whether other machines may use the files of this file system: a network or cluster file system,
+ * or one in user space that is not known to be local.
+ */
+bool file_on_network(int fd);
+
 /* fsync of a directory. */
 int file_sync_dir(int dir, struct err *err);
 

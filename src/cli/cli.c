@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COMPRESS_OPTIONS (OPT_BASE | OPT_INCLUDE_BASE | OPT_LIVE | OPT_FAMILY | OPT_SHARED)
+#define COMPRESS_OPTIONS (OPT_BASE | OPT_INCLUDE_BASE | OPT_LIVE | OPT_FAMILY | OPT_SHARED | OPT_NOW)
 
 const struct command cli_commands[] = {
     {"scan", "[PATH...] [--headers] [--forget PATH]",
@@ -39,7 +39,7 @@ const struct command cli_commands[] = {
      COMPRESS_OPTIONS | OPT_ALL | OPT_KEEP, 0, SIZE_MAX, cli_plan, false},
     {"compress",
      "MODEL... | --all [--family] [--yes] [--keep] [--base MODEL] [--include-base] [--live] "
-     "[--shared]",
+     "[--shared] [--now]",
      "store models compressed, losslessly", COMPRESS_OPTIONS | OPT_ALL | OPT_YES | OPT_KEEP, 0,
      SIZE_MAX, cli_compress, false},
     {"decompress", "MODEL... | --all [--family] [--yes] [--to DIR]",
@@ -122,6 +122,7 @@ static const struct option long_options[] = {
     {"subset", required_argument, NULL, LONG_OPT + 25},
     {"budget", required_argument, NULL, LONG_OPT + 26},
     {"rate", required_argument, NULL, LONG_OPT + 27},
+    {"now", no_argument, NULL, LONG_OPT + 28},
     {NULL, 0, NULL, 0},
 };
 
@@ -375,6 +376,7 @@ static int take_option(struct cli *cli, int c)
             return -1;
         cli->given |= 1u << (c - LONG_OPT);
         cli->options.shared |= c - LONG_OPT == 22;
+        cli->options.now |= c - LONG_OPT == 28;
         for (size_t i = 0; i < COUNT_OF(values); i++)
             if (values[i].bit == 1 << (c - LONG_OPT))
                 *values[i].value = optarg;

@@ -46,6 +46,7 @@ enum {
     OPT_SUBSET = 1 << 25,
     OPT_BUDGET = 1 << 26,
     OPT_RATE = 1 << 27,
+    OPT_NOW = 1 << 28,
 };
 
 struct cli {

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "catalog/catalog.h"
 #include "ops/companions.h"
+#include "ops/config.h"
 #include "ops/guard.h"
 #include "ops/meta.h"
 #include "ops/transfer.h"
@@ -34,6 +35,8 @@ struct run {
     struct transfer *transfer;
     struct progress *progress;
     uint32_t item, items; /* the file in flight, of all that are planned */
+    uint64_t later; /* bytes of originals that wait, until then */
+    int64_t until;
     const struct lib_model *kept; /* whose companions were looked at last */
     bool keep;
     struct buf *notes;
@@ -661,6 +664,25 @@ static int last_look(struct work *work, int dir, const char *aside, const struct
     return r == 0 && !same_ctime(work->fd, ctime) ? changed(err) : r;
 }
 
+/* On a network another machine may have the file open: to it an unlink is a lost file. */
+static bool waits(const struct work *work)
+{
+    const struct ops *ops = work->run->ops;
+    return !ops->options.now && ops->config->aside && file_on_network(work->fd);
+}
+
+/* The original stays beside its place for a while: handles that are open stay good. */
+static int leave_aside(struct work *work, struct err *err)
+{
+    int64_t until = time(NULL) + (int64_t)work->run->ops->config->aside * 3600;
+    int r = store_set_aside(work->run->store, work->manifest.fid, until, err);
+    work->manifest.state = MANIFEST_ASIDE;
+    work->run->later += work->manifest.freed;
+    work->run->until = until;
+    work->manifest.freed = 0;
+    return r;
+}
+
 /* The original goes. What fails before the unlink is undone; after it nothing fails any more. */
 static int remove_original(struct work *work, struct err *err)
 {
@@ -688,6 +710,8 @@ static int remove_original(struct work *work, struct err *err)
         store_remove_links(store, m);
     if (r == 0)
         r = last_look(work, dir, aside, &moved.st_ctim, err);
+    if (r == 0 && waits(work))
+        return leave_aside(work, err);
     if (r == 0 && unlinkat(dir, aside, 0) < 0)
         r = err_sys(err, "removing the original");
     if (r < 0) {
@@ -768,7 +792,7 @@ static int begin_file(struct work *work, struct err *err)
         return folder;
     m->format = format_name(work->file->format);
     m->time = time(NULL);
-    m->freed = work->st.st_nlink > 1 + guard.links ? 0 : (uint64_t)work->st.st_blocks * 512;
+    m->freed = work->st.st_nlink > 1 + guard.links ? 0 : work->plan->disk;
     AUTO_FREE char *note = store_note_path(m);
     m->note = strcmp(work->model->source, "hf") != 0 && lstat(note, &held) < 0 && errno == ENOENT;
     r = meta_read(work->fd, m, err);
@@ -981,6 +1005,15 @@ static void finish_store(struct run *run, struct done_report *report)
                    why.text);
     if (store_tidy(run->store, run->notes, &why) < 0) /* a base that is held and now stored, too */
         buf_printf(run->notes, "%s\n", why.text);
+    if (run->later) {
+        char size[16], when[32];
+        text_size(size, run->later);
+        text_time(when, run->until);
+        buf_printf(run->notes,
+                   "%s are freed after %s, by what tare does first then: another machine may have "
+                   "the files open (--now does not wait)\n",
+                   size, when);
+    }
     done_log(run->store, run->keep ? "compress --keep" : "compress", report);
 }
 

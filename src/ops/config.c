@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-enum { CONFIG_LIMIT = 1 << 20 };
+enum { CONFIG_LIMIT = 1 << 20, ASIDE_HOURS = 24 };
 
 /* A file of ours below the folder that a variable names, or its usual place at home. */
 static char *place_of(const char *variable, const char *usual, const char *file)
@@ -64,6 +64,10 @@ static bool take_line(struct config *config, char *line)
         add_path(&config->roots, value);
     } else if (strcmp(key, "store") == 0) {
         add_path(&config->stores, value);
+    } else if (strcmp(key, "aside") == 0) {
+        char *end;
+        config->aside = (unsigned)strtoul(value, &end, 10);
+        return !*end && config->aside <= 24 * 365;
     } else if (strcmp(key, "theme") == 0) {
         free(config->theme);
         config->theme = mem_strdup(value);
@@ -78,7 +82,8 @@ void config_read(struct config *config, struct buf *notes)
     AUTO_FREE char *path = config_path();
     AUTO_BUF struct buf text = {0};
     char *save = NULL;
-    if (file_read_all(AT_FDCWD, path, CONFIG_LIMIT, &text, NULL) < 0)
+    config->aside = ASIDE_HOURS;
+    if (file_read_all(AT_FDCWD, path, CONFIG_LIMIT, &text, NULL) < 0 || !text.len)
         return;
     for (char *line = strtok_r(text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
         AUTO_FREE char *copy = mem_strdup(line);

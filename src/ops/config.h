@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The configuration, $XDG_CONFIG_HOME/tare/config: lines "root = PATH", "store = PATH",
- * "theme = dark|light|mono"; "#" begins a comment; "~/" is the home folder.
+ * "theme = dark|light|mono", "aside = HOURS"; "#" begins a comment; "~/" is the home folder.
  */
 #ifndef TARE_OPS_CONFIG_H
 #define TARE_OPS_CONFIG_H
@@ -12,6 +12,7 @@
 struct config {
     struct path_list roots, stores;
     char *theme; /* NULL: not set */
+    unsigned aside; /* hours for which originals on network file systems are set aside */
 };
 
 /* Reads it into a zeroed struct; a missing file is an empty one. Lines that are not understood

@@ -101,6 +101,10 @@ static int restore_file(struct restore *run, const char *fid, struct err *err)
                              "%s: a different file is in its place; tare decompress --to DIR "
                              "writes a copy elsewhere",
                              m->path);
+    AUTO_FREE char *original = NULL;
+    if (m->state == MANIFEST_ASIDE && store_has_aside(m, dir, false, &original))
+        return file_rename_new(dir, original, dir, name, err) < 0 ? ERR_IO
+                                                                  : finish_restore(run, m, err);
     int r = ops_check_space(folder, m->size + SPARE, err);
     if (r == 0)
         r = store_set_state(run->store, fid, MANIFEST_RESTORING, err);

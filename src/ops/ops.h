@@ -18,6 +18,7 @@ struct ops_options {
     const char *store;        /* NULL: one for each file system, see ops_store_for */
     unsigned threads;         /* 0: one for each processor */
     bool wait;                /* for a store that another tare holds */
+    bool now;                 /* originals on network file systems go at once, too */
     bool shared;              /* a new store can be read by whoever may read its folder */
     bool readonly;            /* nothing is changed anywhere but in the catalog */
     const char *const *scope; /* only what lies below these folders; NULL: everything */

@@ -12,6 +12,7 @@
 #include "delta/sketch.h"
 #include "ops/bases.h"
 #include "ops/choose.h"
+#include "ops/config.h"
 #include "ops/guard.h"
 #include "ops/audience.h"
 #include "ops/scan.h"
@@ -255,6 +256,19 @@ static char *taken_from_others(struct planner *p, const struct lib_model *model,
                : NULL;
 }
 
+static void note_network(struct planner *p, const struct lib_file *file)
+{
+    AUTO_FD int fd = file_open_regular(AT_FDCWD, file->path, NULL, NULL);
+    unsigned hours = p->ops->config->aside;
+    if (fd < 0 || p->ops->options.now || !hours || !file_on_network(fd))
+        return;
+    AUTO_FREE char *note =
+        mem_printf("on a network file system another machine may have a file open: originals are "
+                   "set aside, and freed after %u hours (--now does not wait)",
+                   hours);
+    path_list_add(&p->plan->notes, note);
+}
+
 static char *reason_against(struct planner *p, const struct lib_model *model,
                             const struct lib_file *file)
 {
@@ -280,6 +294,8 @@ static char *reason_against(struct planner *p, const struct lib_model *model,
     }
     int r = guard_file(model, file, &guard, &err);
     guard_note(&guard, &p->plan->notes);
+    if (r == 0)
+        note_network(p, file);
     return r < 0 ? mem_strdup(err.text) : taken_from_others(p, model, file);
 }
 
@@ -634,12 +650,33 @@ static int hash_between(int fd, const struct range *range, struct hash128 *ret, 
     return r;
 }
 
+/* What a clone in the store holds of a file goes with it. */
+static bool is_held(struct planner *p, const struct plan_file *file)
+{
+    struct store *store = store_at(p, file->store);
+    bool held = false;
+    for (size_t i = 0; store && i < store_held_count(store) && !held; i++)
+        held = strcmp(store_held(store, i)->path, lib_file(p, file->file)->path) == 0;
+    return held;
+}
+
+/* Bytes that removing the file frees. */
+static uint64_t freed_by(struct planner *p, const struct plan_file *file)
+{
+    struct stat st;
+    int fd = p->files[file->file].fd;
+    uint64_t disk = lib_file(p, file->file)->disk;
+    uint64_t own = fstat(fd, &st) == 0 ? file_exclusive(fd, &st) : disk;
+    return own < disk && is_held(p, file) ? disk : own;
+}
+
 static int plan_one_file(struct planner *p, struct plan_file *file, struct err *err)
 {
     struct source_file *source = &p->files[file->file];
     const struct layout *layout = &source->tensors.layout;
     size_t count;
     int r = open_file(p, file->file, err);
+    file->disk = r < 0 ? 0 : freed_by(p, file);
     AUTO_FREE struct range *ranges = layout_ranges(layout, &count);
     file->ranges = mem_zalloc(count * sizeof *file->ranges);
     file->range_count = count;
@@ -825,9 +862,12 @@ static void leave_incompressible(struct planner *p)
             estimated += file->ranges[i].estimated + RANGE_COST;
             wanted |= map_has(&needed, &file->ranges[i].id);
         }
-        if (file->skip || wanted || estimated < lib_file(p, file->file)->disk)
+        if (file->skip || wanted || estimated < file->disk)
             continue;
-        file->skip = mem_strdup("it would not become smaller");
+        bool shares = estimated < lib_file(p, file->file)->disk;
+        file->skip = mem_strdup(shares ? "its blocks are shared with a clone, a snapshot or a lower "
+                                         "layer: storing it would take more than removing it frees"
+                                       : "it would not become smaller");
         file->range_count = 0;
     }
     map_release(&needed);
@@ -850,8 +890,8 @@ static void sum_up(struct planner *p)
         balance -= (int64_t)file->estimated;
         lowest = MIN(lowest, balance);
         if (!p->request->keep)
-            balance += (int64_t)lib_file(p, file->file)->disk;
-        plan->before += p->request->keep ? 0 : lib_file(p, file->file)->disk;
+            balance += (int64_t)file->disk;
+        plan->before += p->request->keep ? 0 : file->disk;
         plan->after += file->estimated;
         p->seconds += (double)lib_file(p, file->file)->size / 1.5e9;
     }

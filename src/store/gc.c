@@ -268,10 +268,27 @@ static int complete_all(struct store *store, bool write, struct err *err)
                  : 0;
 }
 
+/* Companions of models of which nothing else is stored: a crash, or a failure, came between. */
+static int drop_lonely(struct store *store, struct err *err)
+{
+    int r = 0;
+    for (size_t i = store->manifest_count; i-- > 0 && r == 0;) {
+        const struct manifest *m = &store->manifests[i];
+        if (m->state != MANIFEST_COMPANIONS || !m->view_count ||
+            store_model_files(store, m->views[0].id))
+            continue;
+        AUTO_FREE char *fid = mem_strdup(m->fid);
+        r = store_drop_manifest(store, fid, err);
+    }
+    return r;
+}
+
 int store_gc(struct store *store, bool dry_run, struct gc_report *ret, struct err *err)
 {
     *ret = (struct gc_report){0};
     int r = may_remove(store, err);
+    if (r == 0 && !dry_run)
+        r = drop_lonely(store, err);
     if (r == 0)
         r = complete_all(store, !dry_run, err);
     if (r == 0)

@@ -158,6 +158,14 @@ static bool has_bytes(int fd, const struct manifest *m)
     return same && hash128_equal(&hash, &m->hash);
 }
 
+bool store_has_aside(const struct manifest *m, int folder, bool same, char **ret_name)
+{
+    struct stat st;
+    *ret_name = store_aside_name(m);
+    AUTO_FD int fd = file_open_regular(folder, *ret_name, &st, NULL);
+    return fd >= 0 && (!same || ((uint64_t)st.st_size == m->size && has_bytes(fd, m)));
+}
+
 bool store_is_back(const struct store *store, const struct manifest *m)
 {
     struct stat st;

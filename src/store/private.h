@@ -100,6 +100,9 @@ struct store_absent *store_find_absent(struct store *store, const char *fid);
 /* Notes that nobody may need the id any more. */
 void store_loosen(struct store *store, const struct hash128 *id);
 
+/* How many manifests of a model's files there are. */
+uint64_t store_model_files(const struct store *store, const char *model_id);
+
 /* Compares the roster with the manifests that were read. */
 int store_load_roster(struct store *store, struct err *err);
 /* Writes the roster anew. without: a fid that is about to go, or NULL. */

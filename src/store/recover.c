@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static void note(struct buf *notes, const char *path, const char *what)
@@ -24,7 +25,7 @@ static void note(struct buf *notes, const char *path, const char *what)
 }
 
 /* What is to become of one manifest. */
-enum verdict { KEEP, DROP };
+enum verdict { KEEP, DROP, EXPIRE };
 
 /* Puts an original that was moved aside back. A cut may have left it under both names. */
 static bool move_back(int dir, const char *aside, const char *name)
@@ -93,6 +94,8 @@ static enum verdict recover_one(const struct store *store, const struct manifest
         return KEEP;
     if (m->state != MANIFEST_ASIDE && fstatat(dir, aside, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return recover_aside(store, m, dir, aside, notes);
+    if (m->state == MANIFEST_ASIDE && time(NULL) >= m->until)
+        return EXPIRE;
     bool there = fstatat(dir, file_base(m->path), &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (m->state == MANIFEST_RESTORING)
         (void)unlinkat(dir, restore, 0);
@@ -103,6 +106,22 @@ static enum verdict recover_one(const struct store *store, const struct manifest
         return KEEP;
     }
     return !there || m->state == MANIFEST_KEPT ? KEEP : recover_there(store, m, dir, &st, notes);
+}
+
+/*
+ * The time for which an original was set aside is over. One that somebody wrote to meanwhile stays:
+ * the next recovery moves it back to its place.
+ */
+static int expire(struct store *store, const struct manifest *m, struct err *err)
+{
+    AUTO_FREE char *aside = NULL;
+    AUTO_FD int dir = store_open_folder(store, m, m->path, err);
+    if (dir < 0)
+        return dir;
+    if (store_has_aside(m, dir, true, &aside) && unlinkat(dir, aside, 0) < 0)
+        return err_sys(err, "%s", m->path);
+    int r = file_sync_dir(dir, err);
+    return r < 0 ? r : store_set_state(store, m->fid, MANIFEST_STORED, err);
 }
 
 /* Whether the file of an absent manifest lies in its place, moved back there if it was aside. */
@@ -145,9 +164,14 @@ int store_recover(struct store *store, struct buf *notes, struct err *err)
     bool dropped = false;
     size_t refused = 0;
     for (size_t i = store->manifest_count; i-- > 0 && r == 0;) {
-        if (recover_one(store, &store->manifests[i], &refused, notes) == DROP) {
-            r = store_drop_manifest(store, store->manifests[i].fid, err);
+        enum verdict verdict = recover_one(store, &store->manifests[i], &refused, notes);
+        if (verdict == EXPIRE)
+            r = expire(store, &store->manifests[i], err);
+        if (verdict == DROP) {
+            AUTO_FREE char *fid = mem_strdup(store->manifests[i].fid);
+            r = store_drop_manifest(store, fid, err);
             dropped = true;
+            i = MIN(i, store->manifest_count); /* its companions may have gone with it */
         }
     }
     if (refused && notes)

@@ -172,6 +172,14 @@ int store_set_state(struct store *store, const char *fid, enum manifest_state st
     return r;
 }
 
+int store_set_aside(struct store *store, const char *fid, int64_t until, struct err *err)
+{
+    struct manifest *m = find(store, fid);
+    if (m)
+        m->until = until;
+    return store_set_state(store, fid, MANIFEST_ASIDE, err);
+}
+
 int store_put_shas(struct store *store, const char *fid, const struct sha256 *shas,
                    struct err *err)
 {
@@ -204,12 +212,11 @@ void store_companions_fid(const char *model_id, char fid[HASH128_HEX])
     hash128_hex(fid, &hash);
 }
 
-/* Whether the manifest is the last one of a model's files. */
-static bool is_last(const struct store *store, const char *model_id)
+uint64_t store_model_files(const struct store *store, const char *model_id)
 {
     struct hash128 key = hash128_of(model_id, strlen(model_id));
     uint64_t count = 0;
-    return map_get(&store->models, &key, &count) && count == 1;
+    return map_get(&store->models, &key, &count) ? count : 0;
 }
 
 /* What is kept for models that have nothing else in the store: their fids. */
@@ -221,7 +228,7 @@ static struct hash128 *lonely_companions(const struct store *store, const struct
     for (size_t i = 0; i < m->view_count && m->state != MANIFEST_COMPANIONS; i++) {
         char fid[HASH128_HEX];
         store_companions_fid(m->views[i].id, fid);
-        if (is_last(store, m->views[i].id) && find(store, fid) &&
+        if (store_model_files(store, m->views[i].id) == 1 && find(store, fid) &&
             hash128_parse(&fids[*ret_count], fid))
             ++*ret_count;
     }

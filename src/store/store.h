@@ -203,6 +203,8 @@ int store_put_manifest(struct store *store, const struct manifest *manifest, str
  */
 int store_put_shas(struct store *store, const char *fid, const struct sha256 *shas,
                    struct err *err);
+/* The original waits beside its place until this time: MANIFEST_ASIDE. */
+int store_set_aside(struct store *store, const char *fid, int64_t until, struct err *err);
 /* Changes the state alone. */
 int store_set_state(struct store *store, const char *fid, enum manifest_state state,
                     struct err *err);
@@ -288,6 +290,9 @@ int store_make_folder(const struct store *store, const struct manifest *m, const
  * back: free them. */
 char *store_aside_name(const struct manifest *manifest);
 char *store_restore_name(const struct manifest *manifest);
+/* Whether the moved-aside original is there, with same also with the manifest's bytes; its name:
+ * free it. */
+bool store_has_aside(const struct manifest *manifest, int folder, bool same, char **ret_name);
 /* Puts the recorded links back where they are missing, durably; a folder that is gone is no error.
  */
 int store_restore_links(const struct store *store, const struct manifest *m, struct err *err);

@@ -148,6 +148,52 @@ if [ "$(stat -c %d "$shm")" != "$(stat -c %d "$dir")" ]; then
 	[ ! -e "$shm/m/reed-1m/model.safetensors" ] || fail "one store that fails kept the files of the other"
 fi
 
+# On a network file system originals wait beside their places; they come back by a rename, and go
+# when their time is over, unless somebody wrote to them.
+if [ -n "${FAULT_LIBRARY:-}" ]; then
+	far() { LD_PRELOAD=$FAULT_LIBRARY FAULT_SCOPE=$dir FAULT_LACKS="leases noreplace local" "$TARE" "$@" --catalog "$dir/c.db" --store "$dir/s" --quiet; }
+	fresh quill-1m
+	path=$(file quill-1m)
+	before=$(sum "$path") inode=$(stat -c %i "$path")
+	far compress quill-1m --yes >"$dir/out" 2>&1 || fail "compress on a network file system"
+	grep -q 'are freed after' "$dir/out" || fail "when it is freed is not said"
+	aside=$(ls "$dir"/m/quill-1m/.tare-aside-*) || fail "the original does not wait"
+	[ ! -e "$path" ] || fail "the original is in its place"
+	far gc >/dev/null || fail "gc"
+	[ -e "$aside" ] || fail "the original did not wait"
+	far decompress quill-1m --yes >/dev/null || fail "back from aside"
+	[ "$(stat -c %i "$path")" = "$inode" ] || fail "it was decoded, although it lay there"
+	mkdir -p "$dir/home/.config/tare"
+	later() { # the time is over: the manifest says so
+		manifest=$(grep -l '"state":"aside"' "$dir"/s/files/*.json)
+		sed -n 2p "$manifest" | sed 's/"until":[0-9]*/"until":1/' | tr -d '\n' >"$dir/body"
+		{ printf 'tare-manifest 3 %s %s\n' "$(xxhsum -H2 "$dir/body" 2>/dev/null | cut -c1-32)" "$(stat -c %s "$dir/body")"; cat "$dir/body"; echo; } >"$dir/text"
+		n=$(stat -c %s "$dir/text")
+		{ cat "$dir/text"; head -c $(((n + 4095) / 4096 * 4096 - n)) /dev/zero | tr '\0' '\n'; cat "$dir/text"; } >"$manifest"
+	}
+	far scan >/dev/null
+	far compress quill-1m --yes >/dev/null 2>&1
+	later
+	aside=$(ls "$dir"/m/quill-1m/.tare-aside-*)
+	cp -p "$aside" "$dir/kept"
+	printf 'x' | dd of="$aside" bs=1 seek=5000 conv=notrunc 2>/dev/null
+	touch -r "$dir/kept" "$aside"
+	far gc >/dev/null 2>&1
+	far gc >/dev/null 2>&1
+	[ -e "$path" ] && [ "$(sum "$path")" != "$before" ] || fail "what was written to a waiting original is lost"
+	cp -p "$dir/kept" "$path"
+	far scan >/dev/null
+	far compress quill-1m --yes >/dev/null 2>&1
+	later
+	far gc >/dev/null 2>&1 || fail "gc when the time is over"
+	[ -z "$(ls -A "$dir/m/quill-1m" | grep aside)" ] || fail "the original waits for ever"
+	far decompress quill-1m --yes >/dev/null || fail "back from the store"
+	[ "$(sum "$path")" = "$before" ] || fail "other bytes came back"
+	far scan >/dev/null
+	far compress quill-1m --yes --now >/dev/null 2>&1
+	[ -z "$(ls -A "$dir/m/quill-1m" | grep aside)" ] || fail "--now waits"
+fi
+
 # A features mask that is not known: incompatible ones refuse, read-only ones refuse to write.
 fresh quill-1m
 tare compress quill-1m --yes >/dev/null

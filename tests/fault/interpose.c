@@ -7,7 +7,8 @@
  *   FAULT_KIND    what happens at one call: see kinds below
  *   FAULT_AT      at which: w:N the N-th call that changes something, r:N that reads something
  *   FAULT_RECORD  file: every change is written down in order, for tests/fault/crash.c
- *   FAULT_LACKS   what the file system cannot do, words of: leases, noreplace
+ *   FAULT_LACKS   what the file system cannot do, words of: leases, noreplace,
+ *                 local (it says that it is NFS)
  * Both counts begin with 1. A run with one thread makes its changes in the same order each time.
  */
 #include <dirent.h>
@@ -25,6 +26,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -68,7 +70,7 @@ static struct {
     long at;
     long changes, looks; /* so far; under lock */
     bool begun;          /* FULL and DEAD have begun */
-    bool no_leases, no_noreplace;
+    bool no_leases, no_noreplace, not_local;
     int count_fd, record_fd;
     char *paths[FDS]; /* of descriptors in scope; under lock */
     bool written[FDS];
@@ -99,6 +101,7 @@ __attribute__((constructor)) static void start(void)
             g.kind = (enum kind)i;
     g.no_leases = lacks && strstr(lacks, "leases");
     g.no_noreplace = lacks && strstr(lacks, "noreplace");
+    g.not_local = lacks && strstr(lacks, "local");
     if (at) {
         g.at_what = at[0];
         g.at = atol(at + 2);
@@ -731,6 +734,14 @@ int statvfs64(const char *path, struct statvfs64 *vfs)
 {
     char room[PATH_ROOM];
     return (int)CALL(STAT, "statvfs", place(AT_FDCWD, path, room), REAL(statvfs64)(path, vfs));
+}
+
+int fstatfs64(int fd, struct statfs64 *fs)
+{
+    int r = (int)CALL(STAT, "fstatfs", place_fd(fd), REAL(fstatfs64)(fd, fs));
+    if (r == 0 && place_fd(fd) && g.not_local)
+        fs->f_type = 0x6969;
+    return r;
 }
 
 /* Locks and leases; everything else of fcntl is about descriptors alone. */
