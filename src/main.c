@@ -4,6 +4,7 @@
 #include "ui/ui.h"
 
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,6 +36,7 @@ static bool wants_command(int argc, char **argv)
 int main(int argc, char **argv)
 {
     setlocale(LC_ALL, "");
+    signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error like a full disk */
     if (wants_command(argc, argv))
         return cli_main(argc, argv);
     bool demo = argc > 1 && strcmp(argv[1], "--demo") == 0;

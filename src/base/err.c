@@ -12,6 +12,7 @@ int err_from_errno(int number)
     switch (number) {
     case ENOSPC:
     case EDQUOT:
+    case EFBIG: /* a limit on the size of files: ulimit -f */
         return ERR_NOSPACE;
     case ENOENT:
     case ENOTDIR:

@@ -305,7 +305,15 @@ int cli_library(struct cli *cli, struct library **ret, struct err *err)
         return r;
     library_unref(*ret);
     r = cli_run(cli, scan_headers, &first);
-    return r < 0 ? r : ops_library(cli->ops, ret, err);
+    if (r == 0)
+        r = ops_library(cli->ops, ret, err);
+    if (r < 0 || (*ret)->model_count || ops_index_is_kept(cli->ops))
+        return r;
+    library_unref(*ret);
+    *ret = NULL;
+    return err_set(err, ERR_IO,
+                   "the index cannot be used, so that nothing is known of models outside of the "
+                   "hub cache: make it readable and writable, or name another one with --catalog");
 }
 
 static const struct command *find_command(const char *word)

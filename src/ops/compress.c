@@ -797,7 +797,7 @@ static int begin_file(struct work *work, struct err *err)
     m->note = strcmp(work->model->source, "hf") != 0 && lstat(note, &held) < 0 && errno == ENOENT;
     r = meta_read(work->fd, m, err);
     if (r == 0)
-        r = meta_can_restore(m, err);
+        r = meta_can_restore(work->fd, m, err);
     if (r == 0)
         r = add_links(work, err);
     if (r == 0)

@@ -5,8 +5,11 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -64,7 +67,31 @@ static bool in_group(gid_t gid)
     return found;
 }
 
-int meta_can_restore(const struct manifest *m, struct err *err)
+/* Flags of an inode (chattr) that the file has, and its folder does not hand on. */
+static int check_flags(int fd, const char *folder, struct err *err)
+{
+    static const struct {
+        int flag;
+        const char *name;
+    } names[] = {{FS_IMMUTABLE_FL, "immutable"},  {FS_APPEND_FL, "append-only"},
+                 {FS_NODUMP_FL, "no dump"},       {FS_NOATIME_FL, "no access time"},
+                 {FS_SYNC_FL, "synchronous"},     {FS_SECRM_FL, "secure removal"},
+                 {FS_UNRM_FL, "can be undeleted"}, {FS_COMPR_FL, "compressed"},
+                 {FS_NOCOW_FL, "no copy on write"}, {FS_JOURNAL_DATA_FL, "journalled"}};
+    int own = 0, handed = 0;
+    if (ioctl(fd, FS_IOC_GETFLAGS, &own) < 0)
+        return 0; /* this file system has none */
+    AUTO_FD int dir = file_open_dir(AT_FDCWD, folder, NULL);
+    if (dir >= 0 && ioctl(dir, FS_IOC_GETFLAGS, &handed) < 0)
+        handed = 0;
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (own & ~handed & names[i].flag)
+            return err_set(err, ERR_REFUSED,
+                           "its flag \"%s\" (chattr) could not be given back", names[i].name);
+    return 0;
+}
+
+int meta_can_restore(int fd, const struct manifest *m, struct err *err)
 {
     AUTO_FREE char *dir = file_dir(m->path);
     if (geteuid() != 0 && m->uid != geteuid())
@@ -85,7 +112,7 @@ int meta_can_restore(const struct manifest *m, struct err *err)
         return err_set(err, ERR_REFUSED, "its time is out of range: it could not be given back");
     if (access(dir, W_OK | X_OK) < 0)
         return err_sys(err, "%s", dir);
-    return 0;
+    return check_flags(fd, dir, err);
 }
 
 static bool is_acl(const char *name)

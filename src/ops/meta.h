@@ -11,8 +11,11 @@ void meta_describe(struct manifest *manifest, const char *path, const struct sta
 /* Adds the extended attributes, ACLs among them. */
 int meta_read(int fd, struct manifest *manifest, struct err *err);
 
-/* Refuses, with the reason, what could not be given back later by this user. */
-int meta_can_restore(const struct manifest *manifest, struct err *err);
+/*
+ * Refuses, with the reason, what could not be given back later by this user: owner, group,
+ * attributes, and flags of the open file's inode that a new file in its folder does not get.
+ */
+int meta_can_restore(int fd, const struct manifest *manifest, struct err *err);
 
 /*
  * Puts everything back on a file that was just written; for a copy only what is possible. owner:

@@ -9,6 +9,7 @@
 #include "jobs/pool.h"
 #include "ops/config.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -85,6 +86,11 @@ void ops_close(struct ops *ops)
     free(ops);
 }
 
+bool ops_index_is_kept(const struct ops *ops)
+{
+    return catalog_kind(ops->catalog) != CATALOG_MEMORY;
+}
+
 int ops_library(struct ops *ops, struct library **ret, struct err *err)
 {
     return catalog_load(ops->catalog, ops->options.scope, ret, err);
@@ -110,6 +116,8 @@ int ops_check_space(const char *path, uint64_t need, struct err *err)
 int ops_explain_space(const char *path, uint64_t need, struct err *err)
 {
     char size[16];
+    if (err && strstr(err->text, strerror(EFBIG)))
+        return ERR_NOSPACE; /* it says what is in the way: a limit on the size of files */
     if (ops_check_space(path, need, err) == 0) {
         text_size(size, need);
         err_set(err, ERR_NOSPACE,

@@ -40,6 +40,9 @@ void ops_close(struct ops *ops); /* accepts NULL */
 /* The catalog's path where none is given: free it. */
 char *ops_default_catalog(void);
 
+/* Whether what is found out is kept: not where the catalog cannot be used. */
+bool ops_index_is_kept(const struct ops *ops);
+
 /* The snapshot of what is known, within the scope. */
 int ops_library(struct ops *ops, struct library **ret, struct err *err);
 

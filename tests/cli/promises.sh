@@ -194,6 +194,32 @@ if [ -n "${FAULT_LIBRARY:-}" ]; then
 	[ -z "$(ls -A "$dir/m/quill-1m" | grep aside)" ] || fail "--now waits"
 fi
 
+# A limit on the size of files is told of, and takes nothing.
+fresh quill-1m
+before=$(sum "$(file quill-1m)")
+! (ulimit -f 200 && tare compress quill-1m --yes) >"$dir/out" 2>&1 || fail "a limit on the size of files"
+grep -q 'File too large' "$dir/out" || fail "what is in the way is not said"
+[ "$(sum "$(file quill-1m)")" = "$before" ] || fail "the file is not what it was"
+tare verify >/dev/null || fail "verify after a limit"
+
+# An inode flag that would not come back: the file is left alone.
+if chattr +d "$(file quill-1m)" 2>/dev/null; then
+	! tare compress quill-1m --yes >"$dir/out" 2>&1 || fail "a flag would be lost"
+	grep -q 'no dump' "$dir/out" || fail "which flag is in the way is not said"
+	chattr -d "$(file quill-1m)"
+fi
+
+# A store that was cut off while it was made is no damage.
+fresh quill-1m
+mkdir -p "$dir/s/files" "$dir/s/held" "$dir/s/objects" "$dir/s/tmp"
+: >"$dir/s/lock"
+tare verify >"$dir/out" 2>&1 || fail "a store in the making is called damaged"
+tare compress quill-1m --yes >/dev/null || fail "a store in the making is not carried on"
+
+# An index that cannot be used is said, instead of "no files".
+! "$TARE" compress --all --yes --store "$dir/none" --catalog /proc/none/c.db >"$dir/out" 2>&1 || fail "without an index"
+grep -q 'index cannot be used' "$dir/out" || fail "what is wrong with the index is not said"
+
 # A features mask that is not known: incompatible ones refuse, read-only ones refuse to write.
 fresh quill-1m
 tare compress quill-1m --yes >/dev/null
