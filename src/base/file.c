@@ -149,7 +149,10 @@ int file_read_all(int dir, const char *path, size_t max, struct buf *buf, struct
         return fd;
     if ((uint64_t)st.st_size > max)
         return err_set(err, ERR_LIMIT, "%s: larger than %zu bytes", path, max);
-    AUTO_FREE char *data = mem_alloc((size_t)st.st_size + 1);
+    AUTO_FREE char *data = mem_try((size_t)st.st_size + 1);
+    if (!data)
+        return err_set(err, ERR_LIMIT, "%s: not enough memory for its %lld bytes", path,
+                       (long long)st.st_size);
     int r = file_pread(fd, data, (size_t)st.st_size, 0, err);
     if (r < 0)
         return err ? err_prefix(err, path) : r;

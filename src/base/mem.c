@@ -29,6 +29,19 @@ void *mem_realloc(void *old, size_t size)
     return checked(realloc(old, size ? size : 1));
 }
 
+void *mem_try(size_t size)
+{
+    return malloc(size ? size : 1);
+}
+
+bool mem_has_room(size_t size)
+{
+    /* volatile: else the compiler leaves both calls out */
+    void *volatile probe = malloc(size ? size : 1);
+    free(probe);
+    return probe != NULL;
+}
+
 char *mem_strdup(const char *text)
 {
     return checked(strdup(text));

@@ -17,6 +17,10 @@
 void *mem_alloc(size_t size);
 void *mem_zalloc(size_t size);
 void *mem_realloc(void *old, size_t size);
+/* For lengths that a file decides: NULL where there is no room. */
+void *mem_try(size_t size);
+/* Whether so much could be had now: before work whose memory grows with a file's length. */
+bool mem_has_room(size_t size);
 char *mem_strdup(const char *text);
 /* A copy of n bytes with a NUL behind. */
 char *mem_strndup(const char *text, size_t n);

@@ -67,7 +67,8 @@ static const struct {
      "  --readonly   change nothing but the index\n"
      "  plan         say what would be done, and do nothing\n"
      "  verify       check what is stored; run it when a disk is suspect\n"
-     "  jobs         what was interrupted; --resume goes on\n\n"
+     "  jobs         what was interrupted; --resume goes on\n"
+     "  trust        use a store that belongs to somebody else\n\n"
      "Until a model is given back, programs do not find it: loads from the hub download it "
      "again.\n"},
 };

@@ -19,6 +19,8 @@
 
 enum { HAS_DTYPE = 1, HAS_SHAPE = 2, HAS_OFFSETS = 4, HAS_ALL = 7 };
 
+enum { GROWS = 6 }; /* times the length of a header is what it becomes in memory */
+
 struct parse {
     struct scan scan;
     struct layout *layout;
@@ -314,7 +316,11 @@ int safetensors_parse(const struct reader *reader, struct layout *layout, struct
     layout->size = reader->size;
     layout->header = sizeof n + n;
     layout->unaligned = layout->header % 8 != 0;
-    AUTO_FREE char *text = mem_alloc(n);
+    /* What is made of it (a tensor has 60 bytes there, and more here) has to find room, too. */
+    AUTO_FREE char *text = mem_has_room(GROWS * n) ? mem_try(n) : NULL;
+    if (!text)
+        return err_set(err, ERR_LIMIT, "not enough memory for its header of %llu bytes",
+                       (unsigned long long)n);
     r = reader_read(reader, sizeof n, text, n, err);
     return r < 0 ? r : parse_text(layout, text, n, err);
 }

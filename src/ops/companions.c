@@ -36,36 +36,90 @@ static struct sha256 sha_of(const struct buf *bytes)
     return hash_tree_end(&tree, TREE_RANGE, bytes->len);
 }
 
-/* Reads one file: a companion of the manifest, and a range of its bytes. */
-static int take_file(struct keeping *keeping, const struct kept_file *file, struct err *err)
+/* Adds a companion and, where it has any, the range of its bytes, which are taken over. */
+static void add_companion(struct keeping *keeping, const struct manifest_companion *like,
+                          struct buf *bytes)
 {
     struct manifest *m = &keeping->manifest;
-    AUTO_BUF struct buf bytes = {0};
-    int r = file_read_all(AT_FDCWD, file->path, COMPANION_MOST, &bytes, err);
-    if (r < 0)
-        return r;
-    *ARRAY_ADD(m->companions, m->companion_count, m->companion_cap) =
-        (struct manifest_companion){.name = arena_strdup(&m->arena, file->name),
-                                    .path = arena_strdup(&m->arena, file->path),
-                                    .size = bytes.len,
-                                    .mode = file->st.st_mode & 07777,
-                                    .uid = file->st.st_uid,
-                                    .gid = file->st.st_gid,
-                                    .mtime_ns = file_nanoseconds(&file->st.st_mtim)};
-    if (!bytes.len)
-        return 0;
+    struct manifest_companion *c = ARRAY_ADD(m->companions, m->companion_count, m->companion_cap);
+    *c = *like;
+    c->name = arena_strdup(&m->arena, like->name);
+    c->path = arena_strdup(&m->arena, like->path);
+    c->size = bytes->len;
+    if (!bytes->len)
+        return;
     struct manifest_range *range = ARRAY_ADD(m->ranges, m->range_count, m->range_cap);
     *range = (struct manifest_range){.offset = m->size,
-                                     .bytes = bytes.len,
-                                     .id = hash128_of(bytes.data, bytes.len),
-                                     .sha = sha_of(&bytes),
+                                     .bytes = bytes->len,
+                                     .id = hash128_of(bytes->data, bytes->len),
+                                     .sha = sha_of(bytes),
                                      .dtype = DTYPE_BYTES};
-    m->size += bytes.len;
-    hasher_update(keeping->whole, bytes.data, bytes.len);
+    m->size += bytes->len;
+    hasher_update(keeping->whole, bytes->data, bytes->len);
     hash_tree_add(&keeping->tree, &range->sha);
-    keeping->bytes[m->range_count - 1] = bytes;
-    bytes = (struct buf){0};
-    return 0;
+    keeping->bytes[m->range_count - 1] = *bytes;
+    *bytes = (struct buf){0};
+}
+
+static int take_file(struct keeping *keeping, const struct kept_file *file, struct err *err)
+{
+    AUTO_BUF struct buf bytes = {0};
+    const struct manifest_companion like = {.name = file->name,
+                                            .path = file->path,
+                                            .mode = file->st.st_mode & 07777,
+                                            .uid = file->st.st_uid,
+                                            .gid = file->st.st_gid,
+                                            .mtime_ns = file_nanoseconds(&file->st.st_mtim)};
+    int r = file_read_all(AT_FDCWD, file->path, COMPANION_MOST, &bytes, err);
+    if (r == 0)
+        add_companion(keeping, &like, &bytes);
+    return r;
+}
+
+/* The bytes of a range of the store. */
+static int read_range(struct keeping *keeping, const struct manifest_range *range, struct buf *ret,
+                      struct err *err)
+{
+    struct content *content = NULL;
+    struct transfer_part part;
+    AUTO_FREE uint8_t *block = mem_alloc(CODEC_CHUNK_BYTES);
+    int r = content_open(keeping->store, &range->id, &content, err);
+    if (r == 0)
+        r = transfer_part_of(content, range, -1, &part, err);
+    for (uint64_t at = 0; at < range->bytes && r == 0; at += CODEC_CHUNK_BYTES) {
+        size_t n = (size_t)MIN(range->bytes - at, (uint64_t)CODEC_CHUNK_BYTES);
+        r = content_read(content, range->at + at, block, n, transfer_work(keeping->transfer), err);
+        if (r == 0)
+            buf_add(ret, block, n);
+    }
+    content_free(content);
+    return r;
+}
+
+/* What the store has of a companion that is gone since stays in it, with the links to it. */
+static int take_gone(struct keeping *keeping, const struct manifest *before, struct err *err)
+{
+    struct manifest *m = &keeping->manifest;
+    struct stat st;
+    size_t range = 0;
+    int r = 0;
+    for (size_t i = 0; i < before->companion_count && r == 0; i++) {
+        const struct manifest_companion *c = &before->companions[i];
+        const struct manifest_range *at = c->size ? &before->ranges[range++] : NULL;
+        AUTO_BUF struct buf bytes = {0};
+        if (lstat(c->path, &st) == 0)
+            continue;
+        r = at ? read_range(keeping, at, &bytes, err) : 0;
+        if (r == 0)
+            add_companion(keeping, c, &bytes);
+    }
+    for (size_t i = 0; i < before->link_count && r == 0; i++)
+        if (lstat(before->links[i].path, &st) < 0)
+            *ARRAY_ADD(m->links, m->link_count, m->link_cap) = (struct manifest_link){
+                .path = arena_strdup(&m->arena, before->links[i].path),
+                .target = arena_strdup(&m->arena, before->links[i].target),
+                .mtime_ns = before->links[i].mtime_ns};
+    return r;
 }
 
 /* The links of the model's own snapshot that lead to one of its companions. */
@@ -107,6 +161,16 @@ static int encode(struct keeping *keeping, struct object_writer *writer, const s
     return r;
 }
 
+/* Whether the store has the bytes of a range, and they are these. */
+static bool can_be_read(struct keeping *keeping, size_t at)
+{
+    AUTO_BUF struct buf bytes = {0};
+    const struct buf *want = &keeping->bytes[at];
+    return store_is_needed(keeping->store, &keeping->manifest.ranges[at].id) &&
+           read_range(keeping, &keeping->manifest.ranges[at], &bytes, NULL) == 0 &&
+           bytes.len == want->len && memcmp(bytes.data, want->data, want->len) == 0;
+}
+
 /* Whether a range with this content comes later among those that are new. */
 static bool comes_again(const struct keeping *keeping, const bool *fresh, size_t at)
 {
@@ -125,8 +189,7 @@ static int write_new(struct keeping *keeping, struct err *err)
     AUTO_FREE struct object_entry *entries = mem_alloc((m->range_count + 1) * sizeof *entries);
     int r = 0;
     for (size_t i = 0; i < m->range_count; i++)
-        fresh[i] = !store_is_needed(keeping->store, &m->ranges[i].id) ||
-                   store_has(keeping->store, &m->ranges[i].id) == CONTENT_NONE;
+        fresh[i] = !can_be_read(keeping, i);
     for (int small = 0; small < 2 && r == 0; small++) {
         uint32_t count = 0;
         for (size_t i = 0; i < m->range_count && r == 0; i++) {
@@ -159,37 +222,46 @@ static int write_new(struct keeping *keeping, struct err *err)
     return r < 0 ? r : store_publish(keeping->store, err);
 }
 
-/* What the store gives back must be what was read. */
+/* What the store gives back must be what was read; and what that needs is written down. */
 static int compare(struct keeping *keeping, struct err *err)
 {
-    const struct manifest *m = &keeping->manifest;
-    AUTO_FREE uint8_t *block = mem_alloc(CODEC_CHUNK_BYTES);
+    struct manifest *m = &keeping->manifest;
     int r = 0;
     for (size_t i = 0; i < m->range_count && r == 0; i++) {
+        AUTO_BUF struct buf again = {0};
         const struct buf *bytes = &keeping->bytes[i];
-        struct content *content;
-        r = content_open(keeping->store, &m->ranges[i].id, &content, err);
-        for (size_t at = 0; at < bytes->len && r == 0; at += CODEC_CHUNK_BYTES) {
-            size_t n = MIN(bytes->len - at, (size_t)CODEC_CHUNK_BYTES);
-            r = content_read(content, at, block, n, transfer_work(keeping->transfer), err);
-            if (r == 0 && memcmp(block, bytes->data + at, n) != 0)
-                r = err_set(err, ERR_DAMAGED, "what the store gives back differs from the file");
-        }
-        if (r == 0 || r != ERR_NOTFOUND)
-            content_free(content);
+        struct hash128 bases[BASES_DEEP];
+        size_t count = 0;
+        r = read_range(keeping, &m->ranges[i], &again, err);
+        if (r == 0 && (again.len != bytes->len || memcmp(again.data, bytes->data, again.len) != 0))
+            r = err_set(err, ERR_DAMAGED, "what the store gives back differs from the file");
+        if (r == 0)
+            r = store_bases(keeping->store, &m->ranges[i].id, bases, &count, err);
+        if (r == 0)
+            manifest_set_bases(m, &m->ranges[i], bases, count);
     }
     return r;
 }
 
-/* Whether the store has them as they are: names, sizes and times. */
+/* The companion with this path, or NULL. */
+static const struct manifest_companion *find_path(const struct manifest *m, const char *path)
+{
+    for (size_t i = 0; i < m->companion_count; i++)
+        if (strcmp(m->companions[i].path, path) == 0)
+            return &m->companions[i];
+    return NULL;
+}
+
+/* Whether the store has all that are there as they are: names, sizes and times. */
 static bool is_stored(const struct store *store, const char *fid, const struct kept_files *files)
 {
     const struct manifest *m = store_find(store, fid);
-    bool same = m && m->state == MANIFEST_COMPANIONS && m->companion_count == files->count;
-    for (size_t i = 0; i < files->count && same; i++)
-        same = strcmp(m->companions[i].path, files->files[i].path) == 0 &&
-               m->companions[i].size == (uint64_t)files->files[i].st.st_size &&
-               m->companions[i].mtime_ns == file_nanoseconds(&files->files[i].st.st_mtim);
+    bool same = m && m->state == MANIFEST_COMPANIONS;
+    for (size_t i = 0; i < files->count && same; i++) {
+        const struct manifest_companion *c = find_path(m, files->files[i].path);
+        same = c && c->size == (uint64_t)files->files[i].st.st_size &&
+               c->mtime_ns == file_nanoseconds(&files->files[i].st.st_mtim);
+    }
     return same;
 }
 
@@ -211,6 +283,9 @@ static int keep(struct keeping *keeping, const struct lib_model *model,
         if (r == 0 && links)
             r = take_links(keeping, model, &files->files[i], links, err);
     }
+    const struct manifest *before = store_find(keeping->store, m->fid);
+    if (r == 0 && before && before->state == MANIFEST_COMPANIONS)
+        r = take_gone(keeping, before, err);
     m->hash = hasher_digest(keeping->whole);
     m->sha = hash_tree_end(&keeping->tree, TREE_FILE, m->size);
     if (r == 0)
@@ -231,12 +306,14 @@ int companions_store(struct store *store, struct transfer *transfer, const struc
         return r;
     store_companions_fid(model->id, keeping.manifest.fid);
     if (files.count && !is_stored(store, keeping.manifest.fid, &files)) {
-        keeping.bytes = mem_zalloc(files.count * sizeof *keeping.bytes);
+        const struct manifest *before = store_find(store, keeping.manifest.fid);
+        size_t most = files.count + (before ? before->companion_count : 0);
+        keeping.bytes = mem_zalloc(most * sizeof *keeping.bytes);
         keeping.whole = hasher_new(0);
         r = keep(&keeping, model, &files, links, err);
         if (r < 0)
             store_forget(store);
-        for (size_t i = 0; i < files.count; i++)
+        for (size_t i = 0; i < most; i++)
             buf_release(&keeping.bytes[i]);
         free(keeping.bytes);
         hasher_free(keeping.whole);
@@ -274,7 +351,7 @@ static int write_one(struct store *store, struct transfer *transfer, const struc
                                   .mtime_ns = c->mtime_ns,
                                   .atime_ns = c->mtime_ns};
     if (r == 0)
-        r = meta_write(fd, &meta, store_owner(store), true, err);
+        r = meta_write(fd, &meta, store, true, err);
     if (r == 0 && fsync(fd) < 0)
         r = err_sys(err, "%s", c->path);
     if (r == 0)
@@ -285,10 +362,9 @@ static int write_one(struct store *store, struct transfer *transfer, const struc
 }
 
 /* Below another folder: the folder of a name in it, made where it is missing; -1: not wanted. */
-static int folder_below(const char *to, const struct lib_model *model, const char *name,
-                        struct err *err)
+static int folder_below(const char *to, const char *model, const char *name, struct err *err)
 {
-    AUTO_FREE char *below = file_join(model->name, name), *path = file_join(to, below);
+    AUTO_FREE char *below = file_join(model, name), *path = file_join(to, below);
     AUTO_FREE char *folder = file_dir(path), *inside = file_dir(below);
     if (!file_path_is_safe(below, strlen(below)))
         return err_set(err, ERR_REFUSED, "its name is no path beneath a folder");
@@ -297,43 +373,44 @@ static int folder_below(const char *to, const struct lib_model *model, const cha
     return top < 0 ? top : file_open_beneath(top, inside, O_RDONLY | O_DIRECTORY, false, err);
 }
 
-int companions_restore(struct store *store, struct transfer *transfer,
-                       const struct lib_model *model, const char *to, size_t *ret,
-                       struct err *err)
+/* One of them, unless something is in its place; *ret counts it. */
+static int restore_one(struct store *store, struct transfer *transfer, const struct manifest *m,
+                       size_t at, const struct manifest_range *range, const char *model,
+                       const char *to, size_t *ret, struct err *err)
+{
+    const struct manifest_companion *c = &m->companions[at];
+    const char *name = file_base(to ? c->name : c->path);
+    AUTO_FD int dir = to ? folder_below(to, model, c->name, err)
+                         : store_make_folder(store, m, c->path, err);
+    if (dir < 0 || faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return MIN(dir, 0);
+    int r = write_one(store, transfer, m, at, range, dir, name, err);
+    *ret += r == 0;
+    return r;
+}
+
+int companions_restore(struct store *store, struct transfer *transfer, const char *model_id,
+                       const char *name, const char *to, size_t *ret, struct err *err)
 {
     char fid[HASH128_HEX];
     size_t range = 0;
-    int r = 0;
+    int first = 0;
     *ret = 0;
-    store_companions_fid(model->id, fid);
+    store_companions_fid(model_id, fid);
     const struct manifest *m = store_find(store, fid);
-    for (size_t i = 0; m && i < m->companion_count && r == 0; i++) {
-        const struct manifest_companion *c = &m->companions[i];
-        const struct manifest_range *bytes = c->size ? &m->ranges[range++] : NULL;
-        if (to && !c->name)
+    if (!m || m->state != MANIFEST_COMPANIONS)
+        return 0;
+    /* One that fails does not keep the others: they may be the only copies. */
+    for (size_t i = 0; i < m->companion_count; i++) {
+        const struct manifest_range *bytes = m->companions[i].size ? &m->ranges[range++] : NULL;
+        if (to && !m->companions[i].name)
             continue;
-        const char *name = file_base(to ? c->name : c->path);
-        AUTO_FD int dir = to ? folder_below(to, model, c->name, err)
-                             : store_make_folder(store, m, c->path, err);
-        if (dir < 0)
-            return dir;
-        if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
-            continue;
-        r = write_one(store, transfer, m, i, bytes, dir, name, err);
-        *ret += r == 0;
+        int r = restore_one(store, transfer, m, i, bytes, name, to, ret, first ? NULL : err);
+        first = first ? first : r;
     }
-    for (size_t i = 0; m && !to && i < m->link_count && r == 0; i++) {
+    for (size_t i = 0; !to && i < m->link_count && first == 0; i++) {
         AUTO_FD int dir = store_make_folder(store, m, m->links[i].path, err);
-        r = MIN(dir, 0);
+        first = MIN(dir, 0);
     }
-    return m && !to && r == 0 ? store_restore_links(store, m, err) : r;
-}
-
-size_t companions_missing(const struct manifest *m)
-{
-    struct stat st;
-    size_t missing = 0;
-    for (size_t i = 0; i < m->companion_count; i++)
-        missing += lstat(m->companions[i].path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR);
-    return missing;
+    return to || first < 0 ? first : store_restore_links(store, m, err);
 }

@@ -19,14 +19,10 @@ int companions_store(struct store *store, struct transfer *transfer, const struc
                      const struct hub_links *links, uint64_t *stored, struct err *err);
 
 /*
- * Gives back those that are not there any more, with their links and the folders on the way, never
- * over another file; with to: copies of all of them below that folder. *ret: how many.
+ * Gives back those of a model that are not there any more, with their links and the folders on the
+ * way, never over another file; with to: copies of all of them below to/name. *ret: how many.
  */
-int companions_restore(struct store *store, struct transfer *transfer,
-                       const struct lib_model *model, const char *to, size_t *ret,
-                       struct err *err);
-
-/* How many of the files of such a manifest are not in their places. */
-size_t companions_missing(const struct manifest *manifest);
+int companions_restore(struct store *store, struct transfer *transfer, const char *model_id,
+                       const char *name, const char *to, size_t *ret, struct err *err);
 
 #endif

@@ -474,11 +474,27 @@ static int check_compared(struct work *work, const struct hasher *whole, bool re
                           "it changed while it was compressed; it stays as it is");
 }
 
+/*
+ * What decoding each range needs, as its object says: gc goes by that. An object that cannot be read
+ * is left to the comparison.
+ */
+static void name_bases(struct work *work)
+{
+    struct manifest *m = &work->manifest;
+    for (size_t i = 0; i < m->range_count; i++) {
+        struct hash128 bases[BASES_DEEP];
+        size_t count;
+        if (store_bases(work->run->store, &m->ranges[i].id, bases, &count, NULL) == 0)
+            manifest_set_bases(m, &m->ranges[i], bases, count);
+    }
+}
+
 static int compare_file(struct work *work, struct err *err)
 {
     struct store *store = work->run->store;
     struct hasher *whole = hasher_new(0);
     bool any = false;
+    name_bases(work);
     int r = store_put_manifest(store, &work->manifest, err);
     progress_phase(work->run->progress, "comparing");
     store_prefer_objects(store, true);
@@ -488,6 +504,7 @@ static int compare_file(struct work *work, struct err *err)
             continue;
         any = true;
         r = resolve_collision(work, i, err);
+        name_bases(work);
         if (r == 0)
             r = store_put_manifest(store, &work->manifest, err);
     }
@@ -655,12 +672,10 @@ static int last_look(struct work *work, int dir, const char *aside, const struct
                      struct err *err)
 {
     int r = guard_unused(work->fd, &work->st, NULL, err);
-    if (r == 0 && !still_ours(work, dir, aside))
+    if (r == 0 && (!still_ours(work, dir, aside) || !meta_is_same(work->fd, &work->manifest)))
         r = changed(err);
-    if (r == 0 && work->leased)
-        return guard_lease_check(work->fd, err);
     if (r == 0)
-        r = compare_again(work, err);
+        r = work->leased ? guard_lease_check(work->fd, err) : compare_again(work, err);
     return r == 0 && !same_ctime(work->fd, ctime) ? changed(err) : r;
 }
 
@@ -694,8 +709,8 @@ static int remove_original(struct work *work, struct err *err)
     AUTO_FREE char *aside = store_aside_name(m);
     AUTO_FD int dir = store_open_folder(store, m, m->path, err);
     int r = dir < 0 ? dir : store_set_state(store, m->fid, MANIFEST_STORED, err);
-    if (r == 0 && !work->leased && !same_ctime(work->fd, &work->st.st_ctim))
-        r = changed(err);
+    if (r == 0 && !same_ctime(work->fd, &work->st.st_ctim))
+        r = changed(err); /* a lease says nothing of modes and attributes */
     if (r < 0)
         return r;
     if (file_rename_new(dir, name, dir, aside, &why) < 0)
@@ -783,7 +798,8 @@ static int begin_file(struct work *work, struct err *err)
     work->fd = file_open_found(work->model->root, work->file->path, &work->st, err);
     if (work->fd < 0)
         return work->fd;
-    work->leased = guard_lease(work->fd);
+    /* On a network a lease tells only of this machine. */
+    work->leased = !file_on_network(work->fd) && guard_lease(work->fd);
     transfer_watch(run->transfer, work->leased ? work->fd : -1);
     meta_describe(m, work->file->path, &work->st);
     m->root = work->model->root;
@@ -961,12 +977,12 @@ static int keep_companions(struct run *run, const struct lib_model *model, struc
     uint64_t stored = 0;
     if (run->keep || run->kept == model)
         return 0;
-    run->kept = model;
     int r = strcmp(model->source, "hf") == 0 ? links_of(run, model->root, &links, err) : 0;
     if (r == 0)
         r = companions_store(run->store, run->transfer, model, links, &stored, err);
     done->stored += stored;
     done->freed -= (int64_t)stored;
+    run->kept = r < 0 ? NULL : model;
     return r;
 }
 
@@ -983,6 +999,7 @@ static int compress_planned(struct run *run, const struct plan_file *file,
         r = compress_file(run, file, &manifest, err);
     done->seconds += ops_now() - start;
     if (r < 0) {
+        run->kept = NULL; /* with the last manifest of the model its companions go */
         done->left++;
         done_fail(done, run->library->files[file->file].path, err);
     } else {

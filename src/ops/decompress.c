@@ -37,7 +37,7 @@ static int fill(struct restore *run, const struct manifest *m, int fd, const cha
     if (r == 0)
         r = transfer_decode_file(run->transfer, run->store, m, fd, NULL, err);
     if (r == 0)
-        r = meta_write(fd, m, store_owner(run->store), copy, err);
+        r = meta_write(fd, m, run->store, copy, err);
     if (r == 0 && fsync(fd) < 0)
         r = err_sys(err, "%s", path);
     return r == ERR_NOSPACE ? ops_explain_space(path, m->size + SPARE, err) : r;
@@ -180,7 +180,8 @@ static int restore_companions(struct restore *run, const struct order *order,
                               const struct lib_model *model, struct err *err)
 {
     size_t count = 0;
-    int r = companions_restore(run->store, run->transfer, model, order->to, &count, err);
+    int r = companions_restore(run->store, run->transfer, model->id, model->name, order->to, &count,
+                               err);
     if (count && !order->to)
         buf_printf(run->notes, "%s: %zu of its other files %s gone, and came back, too\n",
                    model->name, count, count == 1 ? "was" : "were");

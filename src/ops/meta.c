@@ -57,6 +57,21 @@ int meta_read(int fd, struct manifest *m, struct err *err)
     return 0;
 }
 
+bool meta_is_same(int fd, const struct manifest *m)
+{
+    struct manifest now = {0};
+    struct stat st;
+    bool same = fstat(fd, &st) == 0 && (st.st_mode & 07777) == m->mode && st.st_uid == m->uid &&
+                st.st_gid == m->gid && meta_read(fd, &now, NULL) == 0 &&
+                now.xattr_count == m->xattr_count;
+    for (size_t i = 0; i < m->xattr_count && same; i++)
+        same = strcmp(now.xattrs[i].name, m->xattrs[i].name) == 0 &&
+               now.xattrs[i].size == m->xattrs[i].size &&
+               memcmp(now.xattrs[i].value, m->xattrs[i].value, m->xattrs[i].size) == 0;
+    manifest_release(&now);
+    return same;
+}
+
 static bool in_group(gid_t gid)
 {
     gid_t groups[256];
@@ -148,22 +163,23 @@ static int write_xattrs(int fd, const struct manifest *m, bool acls, bool own, b
     return 0;
 }
 
-int meta_write(int fd, const struct manifest *m, uid_t owner, bool copy, struct err *err)
+int meta_write(int fd, const struct manifest *m, const struct store *store, bool copy,
+               struct err *err)
 {
-    bool own = owner == geteuid();
+    bool own = store_is_own(store), known = own && !store_is_confined(store);
     struct timespec times[2] = {timespec_of(m->atime_ns), timespec_of(m->mtime_ns)};
     struct stat st;
     if (fstat(fd, &st) < 0)
         return err_sys(err, "attributes");
-    if ((own || m->uid == owner) && (st.st_uid != m->uid || st.st_gid != m->gid) &&
+    if ((own || m->uid == store_owner(store)) && (st.st_uid != m->uid || st.st_gid != m->gid) &&
         fchown(fd, m->uid, m->gid) < 0 && !copy && own)
         return err_sys(err, "giving back the owner");
     remove_others(fd, m);
-    int r = write_xattrs(fd, m, false, own, copy, err);
-    if (r == 0 && fchmod(fd, own ? m->mode : m->mode & 01777) < 0)
+    int r = write_xattrs(fd, m, false, known, copy, err);
+    if (r == 0 && fchmod(fd, known ? m->mode : m->mode & 01777) < 0)
         r = err_sys(err, "giving back the mode");
     if (r == 0)
-        r = write_xattrs(fd, m, true, own, copy, err);
+        r = write_xattrs(fd, m, true, known, copy, err);
     if (r < 0)
         return r;
     if (futimens(fd, times) < 0 && !copy)

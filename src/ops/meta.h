@@ -11,6 +11,9 @@ void meta_describe(struct manifest *manifest, const char *path, const struct sta
 /* Adds the extended attributes, ACLs among them. */
 int meta_read(int fd, struct manifest *manifest, struct err *err);
 
+/* Whether mode, owner and attributes of an open file are those of the manifest. */
+bool meta_is_same(int fd, const struct manifest *manifest);
+
 /*
  * Refuses, with the reason, what could not be given back later by this user: owner, group,
  * attributes, and flags of the open file's inode that a new file in its folder does not get.
@@ -18,11 +21,12 @@ int meta_read(int fd, struct manifest *manifest, struct err *err);
 int meta_can_restore(int fd, const struct manifest *manifest, struct err *err);
 
 /*
- * Puts everything back on a file that was just written; for a copy only what is possible. owner:
- * of the store. Another's store gives back only that owner's files as that owner's, and never what
- * makes a file run as somebody else.
+ * Puts everything back on a file that was just written; for a copy only what is possible. Another's
+ * store gives back only that owner's files as that owner's; what makes a file run as somebody else
+ * comes back only from an own store that is known to be that.
  */
-int meta_write(int fd, const struct manifest *manifest, uid_t owner, bool copy, struct err *err);
+int meta_write(int fd, const struct manifest *manifest, const struct store *store, bool copy,
+               struct err *err);
 
 /* The report's entry for a model, added where there is none. */
 struct done_model *done_of(struct done_report *report, const char *id, const char *name);

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "catalog/catalog.h"
+#include "ops/companions.h"
 #include "ops/index.h"
 #include "ops/trust.h"
 
@@ -427,7 +428,6 @@ static int remove_remains(struct repair *repair, struct err *err)
 static int write_whole(struct repair *repair, const struct manifest *m, struct err *err)
 {
     bool lacked;
-    store_doubt(repair->store);
     for (size_t i = 0; i < store_manifest_count(repair->store); i++)
         if (store_manifest(repair->store, i) == m)
             (void)store_complete_bases(repair->store, i, &lacked, NULL);
@@ -515,11 +515,30 @@ static void check_whole(struct repair *repair)
     }
 }
 
+/* Companions of which the store has the only copy, and that no model brings back any more. */
+static void restore_lonely(struct repair *repair)
+{
+    for (size_t i = 0; i < store_manifest_count(repair->store); i++) {
+        const struct manifest *m = store_manifest(repair->store, i);
+        struct err why = {0};
+        size_t count = 0;
+        if (m->state != MANIFEST_COMPANIONS || !m->view_count ||
+            store_model_files(repair->store, m->views[0].id))
+            continue;
+        if (companions_restore(repair->store, repair->transfer, m->views[0].id, m->views[0].name,
+                               NULL, &count, &why) < 0)
+            buf_printf(&repair->ops->notes, "%s: %s\n", m->path, why.text);
+        if (count)
+            buf_printf(&repair->ops->notes, "%s: %zu of its small files were put back\n", m->path,
+                       count);
+    }
+}
+
 int repair_store(struct ops *ops, const char *path, struct transfer *transfer, bool whole,
                  struct verify_report *report, size_t first, struct err *err)
 {
     struct repair repair = {.ops = ops, .transfer = transfer, .report = report, .first = first};
-    const struct store_access access = trust_access(ops, path);
+    const struct store_access access = trust_access(ops);
     int r = store_open(path, STORE_REPAIR, &access, "verify --repair", &repair.store, &ops->notes,
                        err);
     if (r < 0)
@@ -530,6 +549,8 @@ int repair_store(struct ops *ops, const char *path, struct transfer *transfer, b
         r = repair_frame(&repair, err);
     if (r == 0 && whole && all_is_there(&repair))
         r = remove_remains(&repair, err);
+    if (r == 0)
+        restore_lonely(&repair);
     if (r == 0) {
         check_whole(&repair);
         advise(&repair);

@@ -34,7 +34,10 @@ struct scan_state {
     struct scan_report *report;
     struct progress *progress;
     struct stored stored;
-    struct path_list done; /* ids of the models put or seen by this scan */
+    struct map done; /* ids of the models put or seen by this scan */
+    struct found_model *found; /* what the walk found, before any of it is written */
+    size_t found_count, found_cap;
+    struct arena arena; /* its texts */
     dev_t fs_dev;          /* the file system looked up last */
     uint64_t fsid;
     bool no_atime; /* it keeps no access times */
@@ -409,9 +412,13 @@ static int write_model(struct scan_state *scan, struct pending *pending,
     return catalog_put_model(scan->catalog, &model, pending->claims, pending->claim_count, err);
 }
 
-static int take_model(void *context, const struct found_model *found, struct err *err)
+static struct hash128 id_key(const char *id)
 {
-    struct scan_state *scan = context;
+    return hash128_of(id, strlen(id));
+}
+
+static int take_model(struct scan_state *scan, const struct found_model *found, struct err *err)
+{
     struct pending pending = {.found = found};
     struct hash128 before;
     int r = progress_check(scan->progress, err);
@@ -425,18 +432,20 @@ static int take_model(void *context, const struct found_model *found, struct err
             r = write_model(scan, &pending, &stamp, err);
         if (r == 0)
             r = catalog_see_model(scan->catalog, pending.id, err);
-        path_list_push(&scan->done, pending.id);
+        struct hash128 key = id_key(pending.id);
+        map_put(&scan->done, &key, 1);
     }
     pending_release(&pending);
     return r;
 }
 
-static bool is_done(const struct scan_state *scan, const char *id)
+/* Others can write to the catalog between two models, too. */
+static int take_in_turn(struct scan_state *scan, const struct found_model *found, struct err *err)
 {
-    for (size_t i = 0; i < scan->done.count; i++)
-        if (strcmp(scan->done.paths[i], id) == 0)
-            return true;
-    return false;
+    int r = catalog_begin(scan->catalog, err);
+    if (r == 0)
+        r = catalog_end(scan->catalog, take_model(scan, found, err), err);
+    return r;
 }
 
 /* Models of which the walk found nothing any more, but that a store holds. */
@@ -445,7 +454,8 @@ static int take_stored_models(struct scan_state *scan, struct err *err)
     int r = 0;
     for (size_t i = 0; i < scan->stored.view_count && r == 0; i++) {
         const struct manifest_view *view = scan->stored.views[i].view;
-        if (is_done(scan, view->id))
+        struct hash128 key = id_key(view->id);
+        if (map_has(&scan->done, &key))
             continue;
         struct found_model found = {.source =
                                         strcmp(view->source, "hf") == 0 ? SOURCE_HF : SOURCE_FOLDER,
@@ -454,7 +464,7 @@ static int take_stored_models(struct scan_state *scan, struct err *err)
                                     .path = view->path,
                                     .revision = view->revision,
                                     .run = view->run};
-        r = take_model(scan, &found, err);
+        r = take_in_turn(scan, &found, err);
     }
     return r;
 }
@@ -508,17 +518,59 @@ static void take_problem(void *context, const char *path, const char *reason)
     add_problem(scan->report, path, reason);
 }
 
+static struct found_file *keep_files(struct arena *arena, const struct found_file *files,
+                                     size_t count)
+{
+    struct found_file *kept = arena_alloc(arena, (count + 1) * sizeof *kept);
+    for (size_t i = 0; i < count; i++)
+        kept[i] = (struct found_file){.name = arena_strdup(arena, files[i].name),
+                                      .path = arena_strdup(arena, files[i].path),
+                                      .digest = arena_strdup(arena, files[i].digest),
+                                      .st = files[i].st};
+    return kept;
+}
+
+/* Keeps what the walk reports for when it is over. */
+static int keep_found(void *context, const struct found_model *found, struct err *err)
+{
+    struct scan_state *scan = context;
+    struct found_model *kept = ARRAY_ADD(scan->found, scan->found_count, scan->found_cap);
+    *kept = *found;
+    kept->root = arena_strdup(&scan->arena, found->root);
+    kept->name = arena_strdup(&scan->arena, found->name);
+    kept->path = arena_strdup(&scan->arena, found->path);
+    kept->revision = arena_strdup(&scan->arena, found->revision);
+    kept->run = arena_strdup(&scan->arena, found->run);
+    kept->files = keep_files(&scan->arena, found->files, found->file_count);
+    kept->companions = keep_files(&scan->arena, found->companions, found->companion_count);
+    return progress_check(scan->progress, err);
+}
+
+/* Models that are gone go from the catalog, of the roots that were walked. */
+static int sweep(struct scan_state *scan, const struct path_list *roots, const bool *walked,
+                 struct err *err)
+{
+    int r = catalog_begin(scan->catalog, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < roots->count && r == 0; i++)
+        if (walked[i])
+            r = catalog_sweep_root(scan->catalog, roots->paths[i], err);
+    if (r == 0)
+        r = catalog_drop_orphans(scan->catalog, err);
+    return catalog_end(scan->catalog, r, err);
+}
+
 /*
- * Walks all roots in one transaction. A root that cannot be read is a problem, and keeps what is
- * known of it; only an error of the catalog, or a cancel, ends the scan.
+ * Walks all roots, and then writes what was found model by model: who else wants to write to the
+ * catalog waits for one model at the most. A root that cannot be read is a problem, and keeps what
+ * is known of it; only an error of the catalog, or a cancel, ends the scan.
  */
 static int scan_headers(struct scan_state *scan, const struct path_list *roots, struct err *err)
 {
-    const struct source_sink sink = {take_model, take_problem, scan};
+    const struct source_sink sink = {keep_found, take_problem, scan};
     AUTO_FREE bool *walked = mem_zalloc(roots->count + 1);
-    int r = catalog_begin(scan->catalog, err);
-    if (r == 0)
-        r = catalog_start_sweep(scan->catalog, err);
+    int r = catalog_start_sweep(scan->catalog, err);
     for (size_t i = 0; i < roots->count && r == 0; i++) {
         walked[i] = access(roots->paths[i], R_OK) == 0;
         if (walked[i])
@@ -526,14 +578,11 @@ static int scan_headers(struct scan_state *scan, const struct path_list *roots, 
         else
             add_problem(scan->report, roots->paths[i], strerror(errno));
     }
+    for (size_t i = 0; i < scan->found_count && r == 0; i++)
+        r = take_in_turn(scan, &scan->found[i], err);
     if (r == 0)
         r = take_stored_models(scan, err);
-    for (size_t i = 0; i < roots->count && r == 0; i++)
-        if (walked[i])
-            r = catalog_sweep_root(scan->catalog, roots->paths[i], err);
-    if (r == 0)
-        r = catalog_drop_orphans(scan->catalog, err);
-    return catalog_end(scan->catalog, r, err);
+    return r < 0 ? r : sweep(scan, roots, walked, err);
 }
 
 static int sketch_file(struct catalog *catalog, const struct lib_file *file,
@@ -720,7 +769,9 @@ int ops_scan(struct ops *ops, const struct scan_request *request, struct progres
         report_library(library, ret);
     library_unref(library);
     stored_release(&scan.stored);
-    path_list_release(&scan.done);
+    map_release(&scan.done);
+    arena_release(&scan.arena);
+    free(scan.found);
     path_list_release(&roots);
     ret->seconds = ops_now() - start;
     return r;

@@ -4,7 +4,6 @@
 
 #include "base/file.h"
 #include "catalog/catalog.h"
-#include "ops/companions.h"
 #include "store/store.h"
 
 #include <string.h>
@@ -66,7 +65,7 @@ static int read_store(struct ops *ops, struct reading *reading, struct err *err)
         return r;
     for (size_t i = 0; i < store_manifest_count(store); i++) {
         struct manifest manifest = store_take(store, i);
-        if (companions_missing(&manifest) && manifest.view_count) {
+        if (store_companions_missing(&manifest) && manifest.view_count) {
             struct hash128 key = model_key(manifest.views[0].id);
             map_put(&reading->stored->lacking, &key, 1);
         }

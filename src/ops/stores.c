@@ -107,7 +107,7 @@ int ops_open_store(struct ops *ops, const char *path, const char *command,
                    struct err *err)
 {
     const struct timespec pause = {.tv_nsec = 200 * 1000 * 1000};
-    const struct store_access access = trust_access(ops, path);
+    const struct store_access access = trust_access(ops);
     bool told = false;
     for (;;) {
         int r = store_open(path, STORE_WRITE, &access, command, ret, notes, err);
@@ -126,7 +126,7 @@ int ops_open_store(struct ops *ops, const char *path, const char *command,
 int ops_read_store(struct ops *ops, const char *path, struct store **ret, struct buf *notes,
                    struct err *err)
 {
-    const struct store_access access = trust_access(ops, path);
+    const struct store_access access = trust_access(ops);
     return store_open(path, STORE_GIVE, &access, NULL, ret, notes, err);
 }
 

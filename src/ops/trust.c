@@ -48,12 +48,6 @@ static void each_line(struct buf *text, void (*found)(void *context, const char 
         found(context, line);
 }
 
-void trust_each_made(void (*found)(void *context, const char *path), void *context)
-{
-    AUTO_BUF struct buf text = {0};
-    read_list("stores", &text);
-    each_line(&text, found, context);
-}
 
 /* ---- the list of trusted stores ---- */
 
@@ -70,6 +64,28 @@ static bool parse_trusted(const char *line, struct trusted *ret)
         return false;
     ret->path = line + used;
     return true;
+}
+
+/* A path that is told to somebody. */
+struct path_found {
+    void (*found)(void *context, const char *path);
+    void *context;
+};
+
+/* Lines of earlier versions are paths alone. */
+static void found_line(void *context, const char *line)
+{
+    const struct path_found *to = context;
+    struct trusted t;
+    to->found(to->context, parse_trusted(line, &t) ? t.path : line);
+}
+
+void trust_each_made(void (*found)(void *context, const char *path), void *context)
+{
+    struct path_found to = {found, context};
+    AUTO_BUF struct buf text = {0};
+    read_list("stores", &text);
+    each_line(&text, found_line, &to);
 }
 
 static bool is_folder(const struct trusted *t, const struct stat *st)
@@ -105,50 +121,104 @@ static void read_system_list(struct buf *ret)
         (void)file_read_all(AT_FDCWD, SYSTEM_LIST, LIST_LIMIT, ret, NULL);
 }
 
-static bool is_trusted(void *context, const char *path, const struct stat *st)
+/* Whether a list of folders has this one. */
+static bool is_listed(const char *list, const struct stat *st)
 {
-    struct lookup lookup = {path, st, false};
-    AUTO_BUF struct buf own = {0}, all = {0};
-    (void)context;
-    read_list("trusted", &own);
-    each_line(&own, match_folder, &lookup);
-    if (lookup.found)
-        return true;
-    read_system_list(&all);
-    each_line(&all, match_path, &lookup);
+    struct lookup lookup = {NULL, st, false};
+    AUTO_BUF struct buf text = {0};
+    read_list(list, &text);
+    each_line(&text, match_folder, &lookup);
     return lookup.found;
+}
+
+static bool is_trusted(const char *real, const struct stat *st)
+{
+    struct lookup lookup = {real, st, false};
+    AUTO_BUF struct buf text = {0};
+    read_system_list(&text);
+    each_line(&text, match_path, &lookup);
+    return lookup.found || is_listed("trusted", st);
 }
 
 /* ---- stores that were made here ---- */
 
-static bool is_made(const struct ops *ops, const char *path)
+/* The user's own place for stores, and those that the configuration names. */
+static bool is_usual(const struct ops *ops, const char *path)
 {
     AUTO_FREE char *home = ops_data_home(), *usual = file_join(home, "store");
-    struct lookup lookup = {path, NULL, strcmp(path, usual) == 0};
-    for (size_t i = 0; i < ops->config->stores.count; i++)
-        lookup.found |= strcmp(path, ops->config->stores.paths[i]) == 0;
-    trust_each_made(match_path, &lookup);
+    bool found = strcmp(path, usual) == 0;
+    for (size_t i = 0; i < ops->config->stores.count && !found; i++)
+        found = strcmp(path, ops->config->stores.paths[i]) == 0;
+    return found;
+}
+
+static void add_folder(struct buf *text, const char *path, const struct stat *st)
+{
+    buf_printf(text, "%llu %llu %llu %s\n", (unsigned long long)st->st_uid,
+               (unsigned long long)st->st_dev, (unsigned long long)st->st_ino, path);
+}
+
+/* The lines of a list that are not about a path. */
+struct filter {
+    const char *path;
+    struct buf kept;
+    bool dropped;
+};
+
+static void keep_others(void *context, const char *line)
+{
+    struct filter *filter = context;
+    struct trusted t;
+    if (strcmp(parse_trusted(line, &t) ? t.path : line, filter->path) == 0)
+        filter->dropped = true;
+    else
+        buf_printf(&filter->kept, "%s\n", line);
+}
+
+/* A line of an earlier version, which is a path alone, means the folder that is there now. */
+static bool was_listed(const char *path, const struct stat *st)
+{
+    struct lookup lookup = {path, st, false};
+    struct filter filter = {.path = path};
+    AUTO_BUF struct buf text = {0}, again = {0};
+    read_list("stores", &text);
+    buf_add(&again, text.data ? text.data : "", text.len);
+    each_line(&text, match_path, &lookup);
+    if (lookup.found) {
+        each_line(&again, keep_others, &filter);
+        add_folder(&filter.kept, path, st);
+        (void)write_list("stores", &filter.kept, NULL);
+    }
+    buf_release(&filter.kept);
     return lookup.found;
 }
 
-/* What cannot be remembered is made all the same: it may then write only beside itself. */
-static void remember(void *context, const char *path)
+static enum store_trust trust_of(void *context, const char *path, const char *real,
+                                 const struct stat *st)
 {
-    struct ops *ops = context;
+    if (is_trusted(real, st))
+        return TRUST_GIVEN;
+    return is_usual(context, path) || is_listed("stores", st) || was_listed(path, st) ? TRUST_MADE
+                                                                                      : TRUST_NONE;
+}
+
+/* What cannot be remembered is made all the same: it may then write only beside itself. */
+static void remember(void *context, const char *path, const struct stat *st)
+{
     AUTO_BUF struct buf text = {0};
-    if (is_made(ops, path) || strchr(path, '\n'))
+    if (is_usual(context, path) || is_listed("stores", st) || strchr(path, '\n'))
         return;
     read_list("stores", &text);
-    buf_printf(&text, "%s\n", path);
+    add_folder(&text, path, st);
     (void)write_list("stores", &text, NULL);
 }
 
-struct store_access trust_access(struct ops *ops, const char *path)
+struct store_access trust_access(struct ops *ops)
 {
-    return (struct store_access){.made_here = is_made(ops, path),
-                                 .shared = ops->options.shared,
+    return (struct store_access){.shared = ops->options.shared,
+                                 .home = getenv("HOME"),
+                                 .trust = trust_of,
                                  .made = remember,
-                                 .trusted = is_trusted,
                                  .context = ops};
 }
 
@@ -166,7 +236,7 @@ int trust_look(const char *path, struct trust_view *ret, struct err *err)
         return err_sys(err, "%s", path);
     ret->is_store = faccessat(dir, "format", F_OK, AT_SYMLINK_NOFOLLOW) == 0 ||
                     faccessat(dir, "files", F_OK, AT_SYMLINK_NOFOLLOW) == 0;
-    ret->trusted = is_trusted(NULL, ret->path, &ret->st);
+    ret->trusted = is_trusted(ret->path, &ret->st);
     return 0;
 }
 
@@ -178,27 +248,8 @@ int trust_add(const struct trust_view *view, struct err *err)
     if (strchr(view->path, '\n'))
         return err_set(err, ERR_UNSUPPORTED, "a path with a line break cannot be remembered");
     read_list("trusted", &text);
-    buf_printf(&text, "%llu %llu %llu %s\n", (unsigned long long)view->st.st_uid,
-               (unsigned long long)view->st.st_dev, (unsigned long long)view->st.st_ino,
-               view->path);
+    add_folder(&text, view->path, &view->st);
     return write_list("trusted", &text, err);
-}
-
-/* The lines of a list that are not about a path. */
-struct filter {
-    const char *path;
-    struct buf kept;
-    bool dropped;
-};
-
-static void keep_others(void *context, const char *line)
-{
-    struct filter *filter = context;
-    struct trusted t;
-    if (parse_trusted(line, &t) && strcmp(t.path, filter->path) == 0)
-        filter->dropped = true;
-    else
-        buf_printf(&filter->kept, "%s\n", line);
 }
 
 int trust_remove(const char *path, struct err *err)

@@ -2,7 +2,7 @@
 /*
  * Which stores this user made or trusts. $XDG_DATA_HOME/tare/stores lists those that were made,
  * .../trusted those that were trusted by `tare trust`: a line each of owner, device, inode and
- * path. /etc/tare/trusted is the administrator's: a path on each line.
+ * path, so that another folder under the same name is not meant. /etc/tare/trusted is the administrator's: a path on each line.
  */
 #ifndef TARE_OPS_TRUST_H
 #define TARE_OPS_TRUST_H
@@ -11,7 +11,7 @@
 #include "store/store.h"
 
 /* What store_open is told about a store. ops must outlive it. */
-struct store_access trust_access(struct ops *ops, const char *path);
+struct store_access trust_access(struct ops *ops);
 
 /* Calls found for the path of each store that was made outside of its usual places. */
 void trust_each_made(void (*found)(void *context, const char *path), void *context);

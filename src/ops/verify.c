@@ -4,7 +4,6 @@
 
 #include "base/file.h"
 #include "catalog/catalog.h"
-#include "ops/companions.h"
 #include "ops/repair.h"
 #include "ops/transfer.h"
 
@@ -320,13 +319,15 @@ void verify_companions(const struct store *store, struct path_list *ret)
 {
     for (size_t i = 0; i < store_manifest_count(store); i++) {
         const struct manifest *m = store_manifest(store, i);
-        size_t missing = companions_missing(m);
+        size_t missing = store_companions_missing(m);
         if (!missing || !m->view_count)
             continue;
         AUTO_FREE char *line =
-            mem_printf("%s: %zu of its other files %s gone from %s; copies come back with it "
-                       "(tare decompress)",
-                       m->views[0].name, missing, missing == 1 ? "is" : "are", m->path);
+            mem_printf("%s: %zu of its other files %s gone from %s; %s", m->views[0].name, missing,
+                       missing == 1 ? "is" : "are", m->path,
+                       store_model_files(store, m->views[0].id)
+                           ? "copies come back with it (tare decompress)"
+                           : "tare verify --repair puts copies there");
         path_list_add(ret, line);
     }
 }
@@ -428,7 +429,6 @@ static int check_files(struct check *check)
 static int check_store(struct check *check, struct err *err)
 {
     int r = 0;
-    store_doubt(check->store);
     if (!check->only) {
         check_frame(check);
         verify_companions(check->store, &check->report->gone);
@@ -591,7 +591,7 @@ static int verify_store(struct ops *ops, const struct library *library, const ch
         r = remember_readings(&check, err);
     if (r == 0)
         r = write_found(&check, err);
-    if (r == 0 && request->repair && report->count > first)
+    if (r == 0 && request->repair && (report->count > first || report->gone.count))
         r = repair_store(ops, path, check.transfer, !check.only && !request->parts, report, first,
                          err);
     if (r == 0)

@@ -72,9 +72,7 @@ static int sweep_object(struct store *store, const char *name, bool dry_run,
         return errno == ENOENT ? 0 : err_sys(err, "objects/%s", name);
     report->objects++;
     report->bytes += (uint64_t)st.st_blocks * 512;
-    if (!dry_run && unlinkat(store->objects, name, 0) < 0 && errno != ENOENT)
-        return err_sys(err, "objects/%s", name);
-    return 0;
+    return dry_run ? 0 : store_remove_object(store, name, err);
 }
 
 /* Deltas go before what may be their bases; nothing goes while something cannot be read. */
@@ -228,7 +226,9 @@ int store_complete_bases(struct store *store, size_t i, bool *ret_changed, struc
         int r = store_bases(store, &m->ranges[k].id, bases, &count, err);
         if (r < 0 && r != ERR_NOTFOUND) /* what is missing is lost, and verify tells of it */
             return r;
+        /* Of what is missing more may have been known than can be found out now. */
         if (store_has(store, &m->ranges[k].id) == CONTENT_NONE ||
+            (r == ERR_NOTFOUND && count <= m->ranges[k].base_count) ||
             names_bases(&m->ranges[k], bases, count))
             continue;
         for (size_t n = 0; n < count; n++)
@@ -259,8 +259,6 @@ static int complete_all(struct store *store, bool write, struct err *err)
         if (r == 0 && changed && write)
             r = store_set_state(store, store->manifests[i].fid, store->manifests[i].state, &why);
     }
-    if (r == 0 && write)
-        return store_add_features(store, STORE_NAMES_BASES, err);
     return r < 0 ? err_set(err, r == ERR_NOSPACE ? r : ERR_REFUSED,
                            "%s: %.300s; nothing is removed until that is settled "
                            "(tare verify --repair)",
@@ -268,14 +266,17 @@ static int complete_all(struct store *store, bool write, struct err *err)
                  : 0;
 }
 
-/* Companions of models of which nothing else is stored: a crash, or a failure, came between. */
+/*
+ * Companions of models of which nothing else is stored: a crash, or a failure, came between. Those
+ * of which the store has the only copy stay.
+ */
 static int drop_lonely(struct store *store, struct err *err)
 {
     int r = 0;
     for (size_t i = store->manifest_count; i-- > 0 && r == 0;) {
         const struct manifest *m = &store->manifests[i];
         if (m->state != MANIFEST_COMPANIONS || !m->view_count ||
-            store_model_files(store, m->views[0].id))
+            store_model_files(store, m->views[0].id) || store_companions_missing(m))
             continue;
         AUTO_FREE char *fid = mem_strdup(m->fid);
         r = store_drop_manifest(store, fid, err);
@@ -286,6 +287,8 @@ static int drop_lonely(struct store *store, struct err *err)
 int store_gc(struct store *store, bool dry_run, struct gc_report *ret, struct err *err)
 {
     *ret = (struct gc_report){0};
+    if (store->broken && !dry_run)
+        (void)store_reload(store, NULL, NULL);
     int r = may_remove(store, err);
     if (r == 0 && !dry_run)
         r = drop_lonely(store, err);
@@ -293,6 +296,9 @@ int store_gc(struct store *store, bool dry_run, struct gc_report *ret, struct er
         r = complete_all(store, !dry_run, err);
     if (r == 0)
         r = sweep(store, NULL, 0, dry_run, ret, err);
+    /* Only now every object could be read. */
+    if (r == 0 && !dry_run && !(store->format.compatible & STORE_NAMES_BASES))
+        r = store_add_features(store, STORE_NAMES_BASES, err);
     store->loose_count = dry_run || r < 0 ? store->loose_count : 0;
     return r < 0 || dry_run || !ret->objects ? r : store_reload(store, NULL, err);
 }
@@ -334,10 +340,7 @@ static int sweep_id(struct store *store, const struct hash128 *id, struct err *e
     if (r < 0 && r != ERR_NOTFOUND)
         return 0; /* the next gc says what is wrong with it */
     bool goes = !pack || !pack_is_needed(store, pack);
-    if (goes && unlinkat(store->objects, name, 0) < 0 && errno != ENOENT)
-        r = err_sys(err, "objects/%s", name);
-    else
-        r = 0;
+    r = goes ? store_remove_object(store, name, err) : 0;
     for (uint32_t i = 0; goes && pack && i < pack->entry_count; i++)
         if (map_get(&store->places, &pack->entries[i].id, &place) && place == own)
             store_unplace(store, &pack->entries[i].id);

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MANIFEST_LIMIT = 1 << 30 };
@@ -76,7 +77,7 @@ static void end_use(void *context, const struct hash128 *id)
 }
 
 /* What the table of an object or pack says of its base counts before what a manifest says. */
-static void index_range(struct store *store, const struct manifest_range *range, bool complete)
+static void index_range(struct store *store, const struct manifest_range *range)
 {
     bool delta = range->base_count > 0;
     struct hash128 base = delta ? range->bases[0] : (struct hash128){0};
@@ -86,7 +87,6 @@ static void index_range(struct store *store, const struct manifest_range *range,
     if (delta && !known->sure && hash128_is_zero(&known->base))
         known->base = base;
     known->named = true;
-    known->sure |= complete || delta;
     for (size_t i = 0; i < range->base_count; i++) {
         struct known *needed = store_known_add(store, &range->bases[i]);
         needed->is_base = true;
@@ -102,6 +102,11 @@ static void count_models(struct store *store, const struct manifest *m, int by)
     for (size_t i = 0; i < m->view_count && m->state != MANIFEST_COMPANIONS; i++) {
         struct hash128 key = hash128_of(m->views[i].id, strlen(m->views[i].id));
         uint64_t count = 0;
+        bool again = false; /* one model may name the file twice */
+        for (size_t k = 0; k < i && !again; k++)
+            again = strcmp(m->views[k].id, m->views[i].id) == 0;
+        if (again)
+            continue;
         (void)map_get(&store->models, &key, &count);
         map_put(&store->models, &key, count + (uint64_t)by);
     }
@@ -111,7 +116,7 @@ void store_index_manifest(struct store *store, const struct manifest *m)
 {
     count_models(store, m, 1);
     for (size_t i = 0; i < m->range_count; i++)
-        index_range(store, &m->ranges[i], m->version > 2);
+        index_range(store, &m->ranges[i]);
 }
 
 void store_unindex_manifest(struct store *store, const struct manifest *m)
@@ -190,7 +195,8 @@ struct naming {
 /* Sorts what lies in objects/ (folder "") or a folder below it; -1 with errno. */
 static int name_objects(const struct store *store, const char *folder, struct naming *naming)
 {
-    int fd = openat(store->objects, *folder ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(store->objects, *folder ? folder : ".",
+                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *stream = fd < 0 ? NULL : fdopendir(fd);
     int r = stream ? 0 : -1;
     for (struct dirent *entry; r == 0 && (errno = 0, entry = readdir(stream));) {
@@ -198,8 +204,9 @@ static int name_objects(const struct store *store, const char *folder, struct na
         AUTO_FREE char *full = file_join(folder, name);
         if (name[0] == '.')
             continue;
+        struct stat st;
         if (!*folder && strlen(name) == 2 && strspn(name, "0123456789abcdef") == 2 &&
-            entry->d_type != DT_REG)
+            fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
             r = name_objects(store, name, naming);
         else if (is_object_name(full))
             *ARRAY_ADD(naming->own, naming->own_count, naming->own_cap) = TAKE_PTR(full);

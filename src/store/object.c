@@ -193,7 +193,10 @@ static int parse(struct object *object, struct err *err)
     uint64_t tables = entries + (uint64_t)object->chunk_count * (object->version < 3 ? CHUNK_2 : CHUNK);
     if (get64(head + 24) != object->size || tables > object->size - HEAD || tables > TABLE_LIMIT)
         return damaged(err, "the object has another length than it says");
-    AUTO_FREE uint8_t *bytes = mem_alloc(tables);
+    AUTO_FREE uint8_t *bytes = mem_has_room(4 * tables) ? mem_try(tables) : NULL;
+    if (!bytes)
+        return err_set(err, ERR_LIMIT, "not enough memory for its tables of %llu bytes",
+                       (unsigned long long)tables);
     r = file_pread(object->fd, bytes, tables, HEAD, err);
     if (r < 0)
         return r;
@@ -221,7 +224,12 @@ int object_open(int dir, const char *path, struct object **ret, struct err *err)
 {
     struct stat st;
     struct err why = {0};
-    int fd = file_open_regular(dir, path, &st, &why);
+    /* Not even a folder on the way may be a link. */
+    int fd = file_open_beneath(dir, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, false, &why);
+    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))) {
+        cleanup_fd(&fd);
+        fd = err_set(&why, ERR_DAMAGED, "it is no regular file");
+    }
     int r = fd < 0 ? fd : object_open_fd(fd, (uint64_t)st.st_size, ret, &why);
     return r < 0 ? err_set(err, r, "object %.60s: %.400s", file_base(path), why.text) : 0;
 }

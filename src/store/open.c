@@ -118,9 +118,13 @@ static int make_parts(struct store *store, struct err *err)
 static int make_store(struct store *store, const struct store_access *access, struct err *err)
 {
     store->format = (struct store_format){.created = time(NULL), .compatible = STORE_NAMES_BASES};
+    struct stat st;
     store_inherit(store, access && access->shared);
-    if (access && access->made)
-        access->made(access->context, store->path);
+    if (access && access->made && fstat(store->dir, &st) == 0)
+        access->made(access->context, store->path, &st);
+    free(store->confined); /* what it will say, this program has written */
+    store->confined = NULL;
+    store->homeless = false;
     return make_parts(store, err);
 }
 
@@ -207,8 +211,7 @@ static int check_format(struct store *store, const struct store_access *access, 
                  : 0;
 }
 
-/* A file of the store's own in its folder, made where it is missing: never a link, or a device. */
-static int open_own(const struct store *store, const char *name, int flags, struct err *err)
+int store_open_own(const struct store *store, const char *name, int flags, struct err *err)
 {
     struct stat st;
     AUTO_FD int fd =
@@ -226,7 +229,7 @@ static int take_lock(struct store *store, const char *command, struct err *err)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char who[256] = "";
-    store->lock = open_own(store, "lock", O_RDWR | O_CREAT, err);
+    store->lock = store_open_own(store, "lock", O_RDWR | O_CREAT, err);
     if (store->lock < 0)
         return store->lock;
     if (fcntl(store->lock, F_OFD_SETLK, &lock) < 0) {
@@ -343,7 +346,7 @@ void store_close(struct store *store)
 
 int store_log(struct store *store, const char *line, size_t n, struct err *err)
 {
-    AUTO_FD int fd = open_own(store, "log", O_WRONLY | O_CREAT | O_APPEND, err);
+    AUTO_FD int fd = store_open_own(store, "log", O_WRONLY | O_CREAT | O_APPEND, err);
     if (fd < 0)
         return fd;
     AUTO_BUF struct buf text = {0};

@@ -74,6 +74,11 @@ static int open_folder(const struct store *store, const struct manifest *m, cons
     const char *rel = below(path, m->root);
     if (!rel)
         return err_set(err, ERR_REFUSED, "%s: does not lie below its root %s", path, m->root);
+    if (store->homeless)
+        return err_set(err, ERR_REFUSED,
+                       "%s: the store %s is not known to be yours, and lies beside your home folder "
+                       "or in it: it writes nothing until you trust it (tare trust %s)",
+                       path, store->path, store->path);
     if (!store->confined)
         return open_beneath(m->root, rel, make, err);
     rel = below(path, store->confined);
@@ -156,6 +161,15 @@ static bool has_bytes(int fd, const struct manifest *m)
     struct hash128 hash = hasher_digest(whole);
     hasher_free(whole);
     return same && hash128_equal(&hash, &m->hash);
+}
+
+size_t store_companions_missing(const struct manifest *m)
+{
+    struct stat st;
+    size_t missing = 0;
+    for (size_t i = 0; i < m->companion_count; i++)
+        missing += lstat(m->companions[i].path, &st) < 0 && (errno == ENOENT || errno == ENOTDIR);
+    return missing;
 }
 
 bool store_has_aside(const struct manifest *m, int folder, bool same, char **ret_name)

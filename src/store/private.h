@@ -35,6 +35,7 @@ struct store {
     enum store_mode mode;
     uid_t owner;    /* of its folder */
     char *confined; /* NULL, or the only folder that it may write below */
+    bool homeless;  /* that is the home folder, or above it: it may not write at all */
     struct manifest *manifests;
     size_t manifest_count, manifest_cap;
     struct map by_fid; /* -> index of manifests */
@@ -100,9 +101,6 @@ struct store_absent *store_find_absent(struct store *store, const char *fid);
 /* Notes that nobody may need the id any more. */
 void store_loosen(struct store *store, const struct hash128 *id);
 
-/* How many manifests of a model's files there are. */
-uint64_t store_model_files(const struct store *store, const char *model_id);
-
 /* Compares the roster with the manifests that were read. */
 int store_load_roster(struct store *store, struct err *err);
 /* Writes the roster anew. without: a fid that is about to go, or NULL. */
@@ -126,6 +124,11 @@ int store_make_dir(const struct store *store, int parent, const char *name);
 void store_share(const struct store *store, int parent, const char *name);
 /* Gives a new store's folder the group and setgid bit of the folder that it lies in. */
 void store_inherit(const struct store *store, bool shared);
+
+/* The folder of an object by its name, opened; a link is none. */
+int store_object_folder(const struct store *store, const char *name, struct err *err);
+/* A file of the store's own in its folder: never a link, a device, or one with another name. */
+int store_open_own(const struct store *store, const char *name, int flags, struct err *err);
 
 /* Writes the format file anew, with these bits among the compatible features. */
 int store_add_features(struct store *store, uint64_t compatible, struct err *err);

@@ -55,12 +55,19 @@ static enum verdict recover_aside(const struct store *store, const struct manife
     return DROP;
 }
 
+/* An empty file that file_rename_new makes where it cannot rename without replacing. */
+static bool is_placeholder(const struct manifest *m, const struct stat *st)
+{
+    return m->size && S_ISREG(st->st_mode) && !st->st_size && st->st_uid == geteuid() &&
+           (st->st_mode & 07777) == 0600;
+}
+
 /* A file lies in the place of one that is stored. */
 static enum verdict recover_there(const struct store *store, const struct manifest *m, int dir,
                                   const struct stat *st, struct buf *notes)
 {
     /* What a restore makes in the place before it renames over it, where nothing else works. */
-    if (m->state == MANIFEST_RESTORING && S_ISREG(st->st_mode) && !st->st_size && m->size) {
+    if (m->state == MANIFEST_RESTORING && is_placeholder(m, st)) {
         (void)unlinkat(dir, file_base(m->path), 0);
         return KEEP;
     }
@@ -92,7 +99,10 @@ static enum verdict recover_one(const struct store *store, const struct manifest
         note(notes, m->path, why.text);
     if (dir < 0) /* the folder is gone, or not ours to write to */
         return KEEP;
-    if (m->state != MANIFEST_ASIDE && fstatat(dir, aside, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    bool set_aside = fstatat(dir, aside, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (set_aside && is_placeholder(m, &st))
+        set_aside = unlinkat(dir, aside, 0) < 0;
+    if (m->state != MANIFEST_ASIDE && set_aside)
         return recover_aside(store, m, dir, aside, notes);
     if (m->state == MANIFEST_ASIDE && time(NULL) >= m->until)
         return EXPIRE;
@@ -143,6 +153,19 @@ static bool absent_is_back(const struct store *store, const struct store_absent 
     return true;
 }
 
+/* A repair does without copies of companions that cannot be read: the next compress makes new ones. */
+static bool gives_up(const struct store *store, const struct store_absent *absent,
+                     struct buf *notes)
+{
+    const struct manifest *brief = &absent->brief;
+    if (store->mode != STORE_REPAIR || !(absent->damaged || absent->lost) || !brief->path ||
+        brief->state != MANIFEST_COMPANIONS)
+        return false;
+    note(notes, brief->path, "the copies of its small files cannot be read any more; they are "
+                             "dropped");
+    return true;
+}
+
 /* What a file_replace leaves that died on the way: ".NAME.tmp". The lock is ours. */
 static void remove_temporaries(int folder)
 {
@@ -164,6 +187,8 @@ int store_recover(struct store *store, struct buf *notes, struct err *err)
     bool dropped = false;
     size_t refused = 0;
     for (size_t i = store->manifest_count; i-- > 0 && r == 0;) {
+        if (i >= store->manifest_count) /* its companions may have gone with the last one */
+            continue;
         enum verdict verdict = recover_one(store, &store->manifests[i], &refused, notes);
         if (verdict == EXPIRE)
             r = expire(store, &store->manifests[i], err);
@@ -171,7 +196,6 @@ int store_recover(struct store *store, struct buf *notes, struct err *err)
             AUTO_FREE char *fid = mem_strdup(store->manifests[i].fid);
             r = store_drop_manifest(store, fid, err);
             dropped = true;
-            i = MIN(i, store->manifest_count); /* its companions may have gone with it */
         }
     }
     if (refused && notes)
@@ -180,9 +204,12 @@ int store_recover(struct store *store, struct buf *notes, struct err *err)
                    "trust it (tare trust %s)\n",
                    store->path, refused, store->confined ? store->confined : "their roots",
                    store->path);
-    for (size_t i = store->absent_count; i-- > 0 && r == 0;)
-        if (absent_is_back(store, &store->absents[i], notes))
-            r = store_drop_absent(store, store->absents[i].brief.fid, err);
+    for (size_t i = store->absent_count; i-- > 0 && r == 0;) {
+        AUTO_FREE char *fid = mem_strdup(store->absents[i].brief.fid);
+        if (absent_is_back(store, &store->absents[i], notes) ||
+            gives_up(store, &store->absents[i], notes))
+            r = store_drop_absent(store, fid, err);
+    }
     if (r < 0 || store->absent_count)
         return r;
     if (dropped)

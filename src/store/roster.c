@@ -75,8 +75,10 @@ int store_write_roster(struct store *store, const char *without, struct err *err
 static int append(struct store *store, const struct buf *line, struct err *err)
 {
     struct stat st;
-    AUTO_FD int fd = openat(store->dir, "roster", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0)
+    AUTO_FD int fd = store_open_own(store, "roster", O_WRONLY, err);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
         return err_sys(err, "%s/roster", store->path);
     int r = file_pwrite(fd, line->data, line->len, (uint64_t)st.st_size, err);
     if (r == 0 && fsync(fd) < 0)

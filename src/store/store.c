@@ -141,6 +141,8 @@ int store_put_manifest(struct store *store, const struct manifest *manifest, str
     if (r == 0)
         r = file_replace(store->files, name, text.data, text.len, store_file_mode(store), err);
     if (r < 0) {
+        store->broken = true; /* the new one may be there all the same: nothing is removed by what
+                                 is known, until that is read again */
         manifest_release(&copy);
         return r;
     }
@@ -228,8 +230,9 @@ static struct hash128 *lonely_companions(const struct store *store, const struct
     for (size_t i = 0; i < m->view_count && m->state != MANIFEST_COMPANIONS; i++) {
         char fid[HASH128_HEX];
         store_companions_fid(m->views[i].id, fid);
-        if (store_model_files(store, m->views[i].id) == 1 && find(store, fid) &&
-            hash128_parse(&fids[*ret_count], fid))
+        const struct manifest *kept = find(store, fid);
+        if (store_model_files(store, m->views[i].id) == 1 && kept &&
+            !store_companions_missing(kept) && hash128_parse(&fids[*ret_count], fid))
             ++*ret_count;
     }
     return fids;
@@ -305,12 +308,6 @@ static int learn(struct store *store, const struct hash128 *id, struct err *err)
     }
     object_free(object);
     return entry ? 0 : err_set(err, ERR_DAMAGED, "object %s is not where it should be", name);
-}
-
-void store_doubt(struct store *store)
-{
-    for (size_t i = 0; i < store->known_count; i++)
-        store->known[i].sure = false;
 }
 
 int store_bases(struct store *store, const struct hash128 *id, struct hash128 bases[BASES_DEEP],
@@ -462,9 +459,20 @@ int store_unhold(struct store *store, const char *name, struct err *err)
     return file_sync_dir(store->held_dir, err);
 }
 
+int store_object_folder(const struct store *store, const char *name, struct err *err)
+{
+    char folder[3] = {name[0], name[1], '\0'};
+    int dir = openat(store->objects, folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return dir < 0 ? err_sys(err, "objects/%s", folder) : dir;
+}
+
 int store_remove_object(struct store *store, const char *name, struct err *err)
 {
-    if (unlinkat(store->objects, name, 0) < 0 && errno != ENOENT)
+    struct err why = {0};
+    AUTO_FD int dir = store_object_folder(store, name, &why);
+    if (dir < 0)
+        return dir == ERR_NOTFOUND ? 0 : err_set(err, dir, "%s", why.text);
+    if (unlinkat(dir, file_base(name), 0) < 0 && errno != ENOENT)
         return err_sys(err, "objects/%s", name);
     return 0;
 }
@@ -492,14 +500,15 @@ int store_publish(struct store *store, struct err *err)
         if (store_make_dir(store, store->objects, folder) < 0 && errno != EEXIST)
             r = err_sys(err, "objects/%s", folder);
         store_share(store, store->tmp, made->tmp);
-        if (r == 0 && renameat(store->tmp, made->tmp, store->objects, made->place) < 0)
+        AUTO_FD int dir = r < 0 ? r : store_object_folder(store, made->place, err);
+        r = MIN(r, MIN(dir, 0));
+        if (r == 0 && renameat(store->tmp, made->tmp, dir, file_base(made->place)) < 0)
             r = err_sys(err, "objects/%s", made->place);
     }
     if (r == 0)
         r = file_sync_dir(store->objects, err);
     for (size_t i = 0; i < store->unpublished_count && r == 0; i++) {
-        char folder[3] = {store->unpublished[i].place[0], store->unpublished[i].place[1], '\0'};
-        AUTO_FD int dir = file_open_dir(store->objects, folder, err);
+        AUTO_FD int dir = store_object_folder(store, store->unpublished[i].place, err);
         r = dir < 0 ? dir : file_sync_dir(dir, err);
     }
     if (r == 0)

@@ -35,16 +35,22 @@ enum store_mode {
 };
 
 /*
- * Whom a store may be trusted by. What writes with a store, or out of it, asks for this: reading
- * needs no trust. A store is its owner's where its folder and every folder above it belong to the
- * caller or root, and no stranger may write there.
+ * What a writer knows of a store. Reading needs none of it. A store is its owner's where its folder
+ * and every folder above it belong to the caller or root, and no stranger may write there.
  */
+enum store_trust {
+    TRUST_NONE,
+    TRUST_GIVEN, /* by the user, or by an administrator */
+    TRUST_MADE,  /* this user's tare made it: its manifests may name any place */
+};
 struct store_access {
-    bool made_here; /* this user's tare made it: its manifests may name any place */
-    bool shared;    /* a new store can be read by whoever may read the folder that it lies in */
-    void (*made)(void *context, const char *path); /* a new store was made; may be NULL */
-    /* Whether the user or an administrator trusts the store with this folder. */
-    bool (*trusted)(void *context, const char *path, const struct stat *folder);
+    bool shared;      /* a new store can be read by whoever may read the folder that it lies in */
+    const char *home; /* of the user: what nobody vouches for does not write there; or NULL */
+    /* folder: the opened one; path: as it was named, real: as the system names it. */
+    enum store_trust (*trust)(void *context, const char *path, const char *real,
+                              const struct stat *folder);
+    /* A new store was made; may be NULL. */
+    void (*made)(void *context, const char *path, const struct stat *folder);
     void *context;
 };
 
@@ -73,6 +79,8 @@ const char *store_format_damage(const struct store *store);
 int store_dir(const struct store *store);
 /* Whether it belongs to the caller. */
 bool store_is_own(const struct store *store);
+/* Whether it may write only below the folder that it lies in. */
+bool store_is_confined(const struct store *store);
 uid_t store_owner(const struct store *store);
 
 /* Manifests, as of the opening and of what this process did since. Owned by the store. */
@@ -122,8 +130,6 @@ struct hash128 store_base_of(const struct store *store, const struct hash128 *id
  */
 int store_bases(struct store *store, const struct hash128 *id, struct hash128 bases[BASES_DEEP],
                 size_t *ret_count, struct err *err);
-/* From now on no manifest is believed about what an object needs: the object itself is read. */
-void store_doubt(struct store *store);
 /* Whether a manifest needs it, as a content or as a base: else the next gc removes it. */
 bool store_is_needed(const struct store *store, const struct hash128 *id);
 /* Makes manifest i name every base of its ranges, in memory: whether that changed it. */
@@ -298,6 +304,10 @@ bool store_has_aside(const struct manifest *manifest, int folder, bool same, cha
 int store_restore_links(const struct store *store, const struct manifest *m, struct err *err);
 /* Removes the links that still lead to it. */
 void store_remove_links(const struct store *store, const struct manifest *manifest);
+/* How many manifests of a model's files there are; companions do not count. */
+uint64_t store_model_files(const struct store *store, const char *model_id);
+/* How many of the files of MANIFEST_COMPANIONS are not in their places. */
+size_t store_companions_missing(const struct manifest *manifest);
 /* Whether the file is in its place with the manifest's bytes, and durable there. */
 bool store_is_back(const struct store *store, const struct manifest *manifest);
 /* Removes the note, if what lies under its name is ours. */

@@ -81,6 +81,13 @@ static char *find_foreign(const struct store *store, const char **ret_reason)
     return path ? path : mem_strdup(store->path);
 }
 
+/* Whether a folder is another one, or lies above it. */
+static bool is_above(const char *folder, const char *other)
+{
+    size_t n = strlen(folder);
+    return strncmp(folder, other, n) == 0 && (!other[n] || other[n] == '/' || folder[n - 1] == '/');
+}
+
 int store_check_trust(struct store *store, const struct store_access *access, struct err *err)
 {
     struct stat st;
@@ -93,24 +100,34 @@ int store_check_trust(struct store *store, const struct store_access *access, st
     store->confined = file_dir(real);
     if (store->mode < STORE_GIVE)
         return 0;
-    bool trusted = access && access->trusted && access->trusted(access->context, real, &st);
+    enum store_trust trust =
+        access && access->trust ? access->trust(access->context, store->path, real, &st)
+                                : TRUST_NONE;
     AUTO_FREE char *foreign = find_foreign(store, &reason);
-    if (foreign && !trusted)
+    if (foreign && trust != TRUST_GIVEN)
         return err_set(err, ERR_REFUSED,
                        "%s: %s %s: nothing is written with this store, or given back from it, "
                        "until you trust it (tare trust %s)",
                        store->path, strcmp(foreign, real) == 0 ? "it" : foreign, reason,
                        store->path);
-    if (st.st_uid == geteuid() && (trusted || (access && access->made_here))) {
+    if (st.st_uid == geteuid() && trust != TRUST_NONE) {
         free(store->confined);
         store->confined = NULL;
     }
+    /* Below the home folder nearly everything could be written. */
+    if (trust == TRUST_NONE && access && access->home && is_above(store->confined, access->home))
+        store->homeless = true;
     return 0;
 }
 
 bool store_is_own(const struct store *store)
 {
     return store->owner == geteuid();
+}
+
+bool store_is_confined(const struct store *store)
+{
+    return store->confined != NULL;
 }
 
 uid_t store_owner(const struct store *store)

@@ -15,6 +15,8 @@ for version in 1 2; do
 	chmod -R u+rwX "$store"
 	mkdir -p "$store/held" "$store/tmp"
 	tare() { "$TARE" "$@" --catalog "$dir/c$version.db" --store "$store" --quiet; }
+	# It lies beside the home folder, and was made by somebody: the user says that it is his own.
+	"$TARE" trust "$store" --yes >/dev/null
 	tare verify >"$dir/out" 2>&1 || { cat "$dir/out" >&2; fail "store $version: verify"; }
 	mkdir "$dir/to$version"
 	tare decompress base.safetensors --to "$dir/to$version" >/dev/null || fail "store $version: base"

@@ -56,6 +56,35 @@ tare scan "$dir/m" >/dev/null
 tare decompress --all --yes >"$dir/out" 2>&1 || fail "an own store beside its models is not used"
 cmp "$dir/m/a/model.safetensors" "$TARE_DATA/samples/demo/quill-1m/model.safetensors" || fail "other bytes"
 
+# Folders of objects that are links lead nowhere.
+make_store
+real=$dir/home/.local/share/tare/store
+mkdir -p "$dir/m2/a"
+cp "$TARE_DATA/samples/demo/reed-1m"/* "$dir/m2/a/"
+tare scan "$dir/m2" >/dev/null
+tare compress m2/a --yes >/dev/null 2>&1 || tare compress --all --yes >/dev/null 2>&1 || true
+objects=$(find "$real/objects" -type f | wc -l)
+[ "$objects" -gt 0 ] || fail "nothing is in the usual store"
+evil=$dir/dl/.tare
+mkdir -p "$evil/files" "$evil/held" "$evil/tmp" "$evil/objects"
+cp "$real/format" "$evil/format"
+for folder in "$real"/objects/*; do ln -s "$folder" "$evil/objects/"; done
+tare scan "$dir/dl" >/dev/null 2>&1 || true
+tare gc >"$dir/out" 2>&1 || true
+tare gc --store "$evil" >"$dir/out" 2>&1 || true
+[ "$(find "$real/objects" -type f | wc -l)" -eq "$objects" ] || fail "gc went through a link"
+rm -rf "$dir/dl" "$dir/m2"
+
+# What replaces a store that was made here is not it.
+make_store
+cp -r "$store" "$dir/copy"
+rm -rf "$store"
+mv "$dir/copy" "$store"
+rewrite "s#\"path\":\"$dir/m/a/model.safetensors\"#\"path\":\"$dir/victim/x\"#;s#\"root\":\"$dir/m\",\"format\"#\"root\":\"/\",\"format\"#"
+tare scan "$dir/m" >/dev/null 2>&1
+tare decompress --all --yes >"$dir/out" 2>&1 || true
+[ ! -e "$dir/victim/x" ] || fail "a store that replaces a known one writes anywhere"
+
 # A folder in the way that is a link is not followed.
 make_store
 mv "$dir/m/a" "$dir/away"

@@ -63,6 +63,7 @@ cp -r "$srcdir/tests/data/store-2" "$dir/s"
 chmod -R u+rwX "$dir/s"
 mkdir -p "$dir/s/held" "$dir/s/tmp"
 ! grep -q sha256 "$dir"/s/files/*.json || fail "an old store has them already"
+"$TARE" trust "$dir/s" --yes >/dev/null
 tare verify --deep >"$dir/out" 2>&1 || fail "deep on an old store"
 [ "$(grep -l sha256 "$dir"/s/files/*.json | wc -l)" -eq 2 ] || fail "they were not written down"
 tare verify --deep >"$dir/out" 2>&1 || fail "deep, once more"

@@ -33,11 +33,12 @@ struct test {
     unsigned runs, failures;
 };
 
-enum deed { PUT_BACK, REPLACE, APPEND, FOLDER_GONE, SECOND_TARE, SCAN, EDIT, DEEDS };
+enum deed { PUT_BACK, REPLACE, APPEND, FOLDER_GONE, SECOND_TARE, SCAN, EDIT, CHMOD, DEEDS };
 static const char *const deed_names[] = {"the file comes back", "another file comes",
                                          "the file grows",      "the folder vanishes",
                                          "a second tare",       "a scan",
-                                         "an edit, its time put back"};
+                                         "an edit, its time put back",
+                                         "another mode"};
 
 static void complain(struct test *test, const char *run, int at, enum deed deed, const char *why)
 {
@@ -138,6 +139,9 @@ static void do_deed(struct test *test, const char *run, int at, enum deed deed)
     case EDIT:
         start_edit(test);
         break;
+    case CHMOD:
+        (void)chmod(test->file, 0640);
+        break;
     case FOLDER_GONE:
         assert_int_equal(rename(folder, away), 0);
         break;
@@ -193,6 +197,16 @@ static bool can_be_had(struct test *test, const struct buf *bytes)
     return good;
 }
 
+/* Whether the file has this mode, where necessary after it was given back. */
+static bool has_mode(struct test *test, mode_t mode)
+{
+    struct stat st;
+    AUTO_FREE char *line = mem_printf("decompress %s", model);
+    if (lstat(test->file, &st) < 0)
+        (void)world_tare(&test->world, line);
+    return lstat(test->file, &st) == 0 && (st.st_mode & 07777) == mode;
+}
+
 static bool one_run(struct test *test, const char *run, int at, enum deed deed)
 {
     int status;
@@ -224,6 +238,8 @@ static bool one_run(struct test *test, const char *run, int at, enum deed deed)
     if (!(deed == REPLACE && there) && !can_be_had(test, edited ? &test->edited : &test->bytes))
         complain(test, run, at, deed,
                  edited ? "what was edited cannot be had" : "its bytes cannot be had any more");
+    if (deed == CHMOD && there && !has_mode(test, 0640))
+        complain(test, run, at, deed, "it comes back with the mode of before");
     if (deed == REPLACE && !same_bytes(test->file, other_bytes, sizeof other_bytes, false))
         complain(test, run, at, deed, "what somebody else put there is gone");
     return true;
@@ -244,6 +260,9 @@ static void edit_runs(struct test *test)
         test->lacks = lacks[i];
         int step = test->all ? 1 : 7;
         for (int at = 1 + (int)i; test->failures < 10 && one_run(test, "compress", at, EDIT);
+             at += step)
+            ;
+        for (int at = 1 + (int)i; test->failures < 10 && one_run(test, "compress", at, CHMOD);
              at += step)
             ;
     }
