@@ -73,7 +73,7 @@ struct hasher *hasher_new(uint64_t seed)
     struct hasher *hasher = mem_alloc(sizeof *hasher);
     hasher->state = XXH3_createState();
     if (!hasher->state)
-        abort();
+        mem_none();
     hasher_reset(hasher, seed);
     return hasher;
 }
@@ -133,9 +133,14 @@ static struct sha256 tagged(uint8_t tag, const void *number, const void *data, s
         (number && !EVP_DigestUpdate(context, number, sizeof(uint64_t))) ||
         (n && !EVP_DigestUpdate(context, data, n)) ||
         !EVP_DigestFinal_ex(context, hash.b, &length))
-        abort();
+        mem_none();
     EVP_MD_CTX_free(context);
     return hash;
+}
+
+void hash_begin(void)
+{
+    (void)tagged(0, NULL, "", 0);
 }
 
 struct sha256 hash_tree_leaf(const void *data, size_t n)
@@ -169,7 +174,7 @@ struct digest *digest_new(enum digest_kind kind, uint64_t size)
     digest->context = EVP_MD_CTX_new();
     const EVP_MD *how = kind == DIGEST_GIT ? EVP_sha1() : EVP_sha256();
     if (!digest->context || !EVP_DigestInit_ex(digest->context, how, NULL))
-        abort();
+        mem_none();
     if (kind == DIGEST_GIT) {
         char head[40];
         int n = snprintf(head, sizeof head, "blob %llu", (unsigned long long)size);
@@ -181,7 +186,7 @@ struct digest *digest_new(enum digest_kind kind, uint64_t size)
 void digest_update(struct digest *digest, const void *data, size_t n)
 {
     if (!EVP_DigestUpdate(digest->context, data, n))
-        abort();
+        mem_none();
 }
 
 void digest_hex(struct digest *digest, char dst[DIGEST_HEX])
@@ -189,7 +194,7 @@ void digest_hex(struct digest *digest, char dst[DIGEST_HEX])
     unsigned char bytes[EVP_MAX_MD_SIZE];
     unsigned n = 0;
     if (!EVP_DigestFinal_ex(digest->context, bytes, &n))
-        abort();
+        mem_none();
     text_hex(dst, bytes, n);
 }
 

@@ -33,6 +33,9 @@ void hasher_update(struct hasher *hasher, const void *data, size_t n);
 struct hash128 hasher_digest(const struct hasher *hasher);
 void hasher_free(struct hasher *hasher);
 
+/* Makes the library for SHA-256 ready, before anything is at stake: without memory it crashes. */
+void hash_begin(void);
+
 /* The plain SHA-256 of bytes, and the tree of them that docs/store-format.md describes. */
 struct sha256 {
     uint8_t b[32];

@@ -99,13 +99,13 @@ js *js_list(void)
 void js_put(js *object, const char *key, js *value)
 {
     if (json_object_set_new(object, key, value) < 0)
-        abort();
+        mem_none();
 }
 
 void js_push(js *array, js *value)
 {
     if (json_array_append_new(array, value) < 0)
-        abort();
+        mem_none();
 }
 
 js *js_null(void)
@@ -200,5 +200,8 @@ static int append(const char *bytes, size_t n, void *out)
 
 void js_write(const js *value, struct buf *out)
 {
-    json_dump_callback(value, append, out, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+    /* Half a document must not get a checksum. */
+    if (json_dump_callback(value, append, out,
+                           JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(9)) < 0)
+        mem_none();
 }

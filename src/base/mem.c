@@ -7,10 +7,18 @@
 #include <string.h>
 #include <unistd.h>
 
+void mem_none(void)
+{
+    static const char text[] = "tare: not enough memory: it ends here, as if it had been killed; what "
+                               "was begun is taken back, or finished, by the next one\n";
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    abort();
+}
+
 static void *checked(void *p)
 {
     if (!p)
-        abort();
+        mem_none();
     return p;
 }
 
@@ -60,7 +68,7 @@ char *mem_vprintf(const char *format, va_list args)
 {
     char *text;
     if (vasprintf(&text, format, args) < 0)
-        abort();
+        mem_none();
     return text;
 }
 

@@ -2,8 +2,9 @@
 /*
  * Memory: allocation, growing arrays, byte buffers, cleanup by attribute.
  *
- * Running out of memory ends the program on the spot, as kill -9 would: the store is made to
- * survive that. Whatever a file can make large is checked against a limit before it gets here.
+ * Running out of memory ends the program on the spot, as kill -9 would, with a word about it: the
+ * store is made to survive that. What a file can make large is checked against a limit, and
+ * allocated by a call that may fail (mem_try).
  */
 #ifndef TARE_BASE_MEM_H
 #define TARE_BASE_MEM_H
@@ -14,6 +15,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+/* For what cannot go on: a library that has no memory, too. */
+void mem_none(void) __attribute__((noreturn));
 void *mem_alloc(size_t size);
 void *mem_zalloc(size_t size);
 void *mem_realloc(void *old, size_t size);

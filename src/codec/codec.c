@@ -18,7 +18,7 @@ struct codec_work *codec_work_new(void)
     work->compress = ZSTD_createCCtx();
     work->decompress = ZSTD_createDCtx();
     if (!work->compress || !work->decompress)
-        abort();
+        mem_none();
     ZSTD_CCtx_setParameter(work->compress, ZSTD_c_compressionLevel, LEVEL);
     ans_init(&work->ans);
     return work;

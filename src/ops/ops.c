@@ -52,6 +52,7 @@ static int name_store(struct ops *ops, struct err *err)
 int ops_open(const struct ops_options *options, struct ops **ret, struct err *err)
 {
     struct ops *ops = mem_zalloc(sizeof *ops);
+    hash_begin();
     AUTO_FREE char *path = options->catalog ? mem_strdup(options->catalog) : ops_default_catalog();
     ops->options = *options;
     if (!ops->options.threads) {

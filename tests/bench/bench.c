@@ -153,7 +153,7 @@ static void write_big(const char *dir, const char *name, uint32_t seed)
 }
 
 /* Runs the program itself, for its own memory: seconds, and peak RSS in MB. */
-static double run_tare(const char *dir, const char *arguments, double *rss)
+double run_tare(const char *dir, const char *arguments, double *rss)
 {
     AUTO_FREE char *command =
         mem_printf("exec '%s' %s --catalog '%s/catalog.db' --store '%s/store' --quiet --write "
@@ -288,6 +288,7 @@ int main(void)
            cpu, sysconf(_SC_NPROCESSORS_ONLN), worth_of_processors(sysconf(_SC_NPROCESSORS_ONLN)));
     bench_codecs(getenv("SAMPLES"));
     bench_families();
+    bench_many();
     printf("\n## The rest\n\n| what | measured | goal |\n| --- | ---: | --- |\n");
     bench_headers();
     bench_hash();

@@ -21,6 +21,12 @@ void bench_codecs(const char *samples);
 /* Prints what comparing models costs, and how well it finds who descends from whom. */
 void bench_families(void);
 
+/* Prints what each of 100, 1,000 and 10,000 small models takes. */
+void bench_many(void);
+
+/* Runs the program on a line of words, with catalog and store below dir; the seconds it took. */
+double run_tare(const char *dir, const char *line, double *ret_rss);
+
 /* One line of the last table. */
 void bench_row(const char *what, const char *format, double value, const char *goal);
 

@@ -7,6 +7,7 @@
  *   FAULT_KIND    what happens at one call: see kinds below
  *   FAULT_AT      at which: w:N the N-th call that changes something, r:N that reads something
  *   FAULT_RECORD  file: every change is written down in order, for tests/fault/crash.c
+ *   FAULT_MALLOC  N: the N-th allocation of the process fails, N+: all from there on; 0: none
  *   FAULT_LACKS   what the file system cannot do, words of: leases, noreplace,
  *                 local (it says that it is NFS)
  * Both counts begin with 1. A run with one thread makes its changes in the same order each time.
@@ -758,6 +759,59 @@ int fcntl64(int fd, int command, ...)
     bool lock = command == F_OFD_SETLK || command == F_SETLK || command == F_SETLEASE;
     return (int)CALL(STAT, "fcntl", lock ? place_fd(fd) : NULL,
                      REAL(fcntl64)(fd, command, argument));
+}
+
+/* ---- memory ---- */
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *old, size_t size);
+
+static struct {
+    bool known, on, all;
+    long at;
+    _Atomic long count;
+} memory;
+
+/* Whether this allocation fails. The environment is read once, before anything else runs. */
+static bool starved(void)
+{
+    if (!memory.known) {
+        memory.known = true;
+        const char *at = getenv("FAULT_MALLOC");
+        memory.on = at != NULL;
+        memory.at = at ? atol(at) : 0;
+        memory.all = at && strchr(at, '+');
+    }
+    if (!memory.on)
+        return false;
+    long count = ++memory.count;
+    bool fails = memory.at && (memory.all ? count >= memory.at : count == memory.at);
+    if (fails)
+        errno = ENOMEM;
+    return fails;
+}
+
+void *malloc(size_t size)
+{
+    return starved() ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    return starved() ? NULL : __libc_calloc(count, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+    return starved() ? NULL : __libc_realloc(old, size);
+}
+
+/* How many there were is told at the end, where that is asked for. */
+__attribute__((destructor)) static void tell_memory(void)
+{
+    if (memory.on && !memory.at && g.count_fd >= 0)
+        line(g.count_fd, "allocations %ld\n", (long)memory.count);
 }
 
 /* SQLite waits between tries for locks that will not come: no test has time for that. */

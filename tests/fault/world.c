@@ -213,11 +213,23 @@ static struct outcome run(const char *program, const char *const *argv, const ch
     return outcome;
 }
 
+/*
+ * The store of a world that was copied is another folder: the configuration, which lies beside the
+ * world, says that it is the user's.
+ */
+static void name_store(const struct world *world)
+{
+    AUTO_FREE char *folder = mem_printf("%s.config", world->dir);
+    AUTO_FREE char *line = mem_printf("store = %s\n", world->store);
+    if (!test_exists(folder, "tare/config"))
+        test_write_text(folder, "tare/config", line);
+    setenv("XDG_CONFIG_HOME", folder, 1);
+}
+
 struct outcome world_run(const struct world *world, const char *const *args,
                          const char *const *environment)
 {
-    static const char *const unset[] = {"XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME",
-                                        "SUDO_UID"};
+    static const char *const unset[] = {"XDG_CACHE_HOME", "XDG_DATA_HOME", "SUDO_UID"};
     const char *argv[40] = {"tare"};
     size_t n = 1;
     for (; *args && n < 30; args++)
@@ -228,6 +240,7 @@ struct outcome world_run(const struct world *world, const char *const *args,
         argv[n++] = common[i];
     for (size_t i = 0; i < COUNT_OF(unset); i++)
         unsetenv(unset[i]);
+    name_store(world);
     setenv("HOME", world->home, 1);
     setenv("HF_HUB_CACHE", world->hub, 1);
     AUTO_FREE char *out = file_join(world->dir, "out");
