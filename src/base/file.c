@@ -254,8 +254,7 @@ enum { EXTENTS_MOST = 256 };
  * Calls found for each extent of a file, until it returns non-zero. ERR_UNSUPPORTED where the
  * system does not tell.
  */
-static int each_extent(int fd,
-                       int (*found)(void *context, const struct fiemap_extent *extent),
+static int each_extent(int fd, int (*found)(void *context, const struct fiemap_extent *extent),
                        void *context)
 {
     AUTO_FREE struct fiemap *map =
@@ -378,19 +377,33 @@ static bool mount_type(dev_t dev, char type[64])
     return found;
 }
 
+enum { FUSE = 0x65735546 };
+
+bool file_has_ctime(int fd)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 && (unsigned)fs.f_type != FUSE && !file_on_network(fd);
+}
+
 bool file_on_network(int fd)
 {
-    enum { FUSE = 0x65735546 };
-    static const unsigned remote[] = {0x6969 /* NFS */,       0x517b /* SMB */,
-                                      0xff534d42 /* CIFS */,  0xfe534d42 /* SMB2 */,
-                                      0x01021997 /* 9P */,    0x00c36400 /* Ceph */,
-                                      0x0bd00bd0 /* Lustre */, 0x47504653 /* GPFS */,
-                                      0x19830326 /* BeeGFS */, 0x5346414f /* AFS */,
-                                      0x7461636f /* OCFS2 */,  0x01161970 /* GFS2 */};
-    static const char *const local[] = {"fuseblk",     "fuse.bindfs",   "fuse.unionfs",
-                                        "fuse.mergerfs", "fuse.ntfs-3g", "fuse.gocryptfs",
-                                        "fuse.encfs",  "fuse.cryfs",    "fuse.unionfs-fuse",
-                                        "fuse.fuse-overlayfs"};
+    static const unsigned remote[] = {
+        0x6969 /* NFS */,        0x517b /* SMB */,       0xff534d42 /* CIFS */,
+        0xfe534d42 /* SMB2 */,   0x01021997 /* 9P */,    0x00c36400 /* Ceph */,
+        0x0bd00bd0 /* Lustre */, 0x47504653 /* GPFS */,  0x19830326 /* BeeGFS */,
+        0x5346414f /* AFS */,    0x7461636f /* OCFS2 */, 0x01161970 /* GFS2 */};
+    static const char *const local[] = {"fuse",
+                                        "fuseblk",
+                                        "fuse.bindfs",
+                                        "fuse.unionfs",
+                                        "fuse.unionfs-fuse",
+                                        "fuse.mergerfs",
+                                        "fuse.ntfs-3g",
+                                        "fuse.gocryptfs",
+                                        "fuse.encfs",
+                                        "fuse.cryfs",
+                                        "fuse.fuse-overlayfs",
+                                        "fuse.fuseiso"};
     struct statfs fs;
     struct stat st;
     char type[64] = "";

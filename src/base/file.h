@@ -76,6 +76,8 @@ uint64_t file_exclusive(int fd, const struct stat *st);
  * or one in user space that is not known to be local.
  */
 bool file_on_network(int fd);
+/* Whether its ctime is the file's own: not on a network or in user space, where it is cached. */
+bool file_has_ctime(int fd);
 
 /* fsync of a directory. */
 int file_sync_dir(int dir, struct err *err);

@@ -131,8 +131,7 @@ static struct sha256 tagged(uint8_t tag, const void *number, const void *data, s
     if (!context || !EVP_DigestInit_ex(context, EVP_sha256(), NULL) ||
         !EVP_DigestUpdate(context, &tag, 1) ||
         (number && !EVP_DigestUpdate(context, number, sizeof(uint64_t))) ||
-        (n && !EVP_DigestUpdate(context, data, n)) ||
-        !EVP_DigestFinal_ex(context, hash.b, &length))
+        (n && !EVP_DigestUpdate(context, data, n)) || !EVP_DigestFinal_ex(context, hash.b, &length))
         mem_none();
     EVP_MD_CTX_free(context);
     return hash;

@@ -9,8 +9,9 @@
 
 void mem_none(void)
 {
-    static const char text[] = "tare: not enough memory: it ends here, as if it had been killed; what "
-                               "was begun is taken back, or finished, by the next one\n";
+    static const char text[] =
+        "tare: not enough memory: it ends here, as if it had been killed; what "
+        "was begun is taken back, or finished, by the next one\n";
     (void)!write(STDERR_FILENO, text, sizeof text - 1);
     abort();
 }

@@ -14,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COMPRESS_OPTIONS (OPT_BASE | OPT_INCLUDE_BASE | OPT_LIVE | OPT_FAMILY | OPT_SHARED | OPT_NOW)
+#define COMPRESS_OPTIONS                                                                           \
+    (OPT_BASE | OPT_INCLUDE_BASE | OPT_LIVE | OPT_FAMILY | OPT_SHARED | OPT_NOW)
 
 const struct command cli_commands[] = {
     {"scan", "[PATH...] [--headers] [--forget PATH]",

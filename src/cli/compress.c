@@ -10,6 +10,7 @@
 #include "ops/scan.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct work {
@@ -306,6 +307,30 @@ static void keep_stored(struct work *work)
     work->count = kept;
 }
 
+/* What a store of another user is about to write, and where: before it does. */
+static void warn_of_foreign(const struct work *work, const char *to)
+{
+    struct path_list told = {0};
+    for (size_t i = 0; i < work->count; i++) {
+        const struct lib_model *model = &work->library->models[work->models[i]];
+        for (size_t f = 0; f < model->file_count; f++) {
+            const struct lib_file *file = &work->library->files[model->files[f]];
+            struct stat st;
+            if (!file->store || stat(file->store, &st) < 0 || st.st_uid == geteuid())
+                continue;
+            AUTO_FREE char *line = mem_printf("tare: %s belongs to user %ld: it gives back %s %s%s",
+                                              file->store, (long)st.st_uid, model->name,
+                                              to ? "below " : "at ", to ? to : file->path);
+            path_list_add(&told, line);
+        }
+    }
+    for (size_t i = 0; i < told.count; i++) {
+        AUTO_FREE char *safe = text_safe(told.paths[i]);
+        fprintf(stderr, "%s\n", safe);
+    }
+    path_list_release(&told);
+}
+
 int cli_decompress(struct cli *cli)
 {
     struct work work;
@@ -317,6 +342,7 @@ int cli_decompress(struct cli *cli)
         work_release(&work);
         return status;
     }
+    warn_of_foreign(&work, cli->to);
     r = cli_run(cli, run_decompress, &work);
     int status = cli_done(cli, &work.report, cli->to ? "copied" : "decompressed", r, &work.err);
     work_release(&work);

@@ -109,7 +109,8 @@ static bool parse_part(const char *text, struct verify_request *ret)
 
 static int take_request(const struct cli *cli, struct verify_request *ret, struct err *err)
 {
-    *ret = (struct verify_request){.repair = cli->given & OPT_REPAIR, .deep = cli->given & OPT_DEEP};
+    *ret =
+        (struct verify_request){.repair = cli->given & OPT_REPAIR, .deep = cli->given & OPT_DEEP};
     if (cli->subset && !parse_part(cli->subset, ret))
         return err_set(err, ERR_USAGE, "--subset %s: it takes K/N, as in 3/12", cli->subset);
     if ((cli->budget && (!text_parse_size(cli->budget, &ret->budget) || !ret->budget)) ||

@@ -69,7 +69,7 @@ enum {
     MODEL_INCOMPLETE = 1, /* as FOUND_… of src/sources */
     MODEL_ORPHAN = 2,
     MODEL_MISSING = 4,
-    MODEL_BASE = 8, /* another model of the library names it as its base */
+    MODEL_BASE = 8,   /* another model of the library names it as its base */
     MODEL_LACKS = 16, /* files beside its weights are gone; the store has copies */
 };
 

@@ -34,29 +34,44 @@ static bool is_one_of(const char *name, const char *const names[], size_t count)
 
 bool name_is_companion(const char *name)
 {
-    static const char *const names[] = {"README.md",
-                                        "config.json",
-                                        "model_index.json",
-                                        "adapter_config.json",
-                                        "mergekit_config.yml",
-                                        "mergekit_moe_config.yml",
+    static const char *const names[] = {"README.md",           "config.json",
+                                        "model_index.json",    "adapter_config.json",
+                                        "mergekit_config.yml", "mergekit_moe_config.yml",
                                         "trainer_state.json"};
     return is_one_of(name, names, COUNT_OF(names)) || name_is_shard_index(name);
 }
 
 bool name_is_kept(const char *name)
 {
-    static const char *const names[] = {
-        "added_tokens.json",        "chat_template.jinja",   "chat_template.json",
-        "config.yaml",              "generation_config.json", "merges.txt",
-        "modules.json",             "optimizer_config.json", "params.json",
-        "preprocessor_config.json", "processor_config.json", "quantize_config.json",
-        "scheduler_config.json",    "sentencepiece.bpe.model", "special_tokens_map.json",
-        "spiece.model",             "tokenizer.json",        "tokenizer.model",
-        "tokenizer_config.json",    "train_config.yaml",     "video_preprocessor_config.json",
-        "vocab.json",               "vocab.txt",             "LICENSE",
-        "LICENSE.md",               "LICENSE.txt",           "NOTICE",
-        "USE_POLICY.md",            "sentence_bert_config.json"};
+    static const char *const names[] = {"added_tokens.json",
+                                        "chat_template.jinja",
+                                        "chat_template.json",
+                                        "config.yaml",
+                                        "generation_config.json",
+                                        "merges.txt",
+                                        "modules.json",
+                                        "optimizer_config.json",
+                                        "params.json",
+                                        "preprocessor_config.json",
+                                        "processor_config.json",
+                                        "quantize_config.json",
+                                        "scheduler_config.json",
+                                        "sentencepiece.bpe.model",
+                                        "special_tokens_map.json",
+                                        "spiece.model",
+                                        "tokenizer.json",
+                                        "tokenizer.model",
+                                        "tokenizer_config.json",
+                                        "train_config.yaml",
+                                        "video_preprocessor_config.json",
+                                        "vocab.json",
+                                        "vocab.txt",
+                                        "LICENSE",
+                                        "LICENSE.md",
+                                        "LICENSE.txt",
+                                        "NOTICE",
+                                        "USE_POLICY.md",
+                                        "sentence_bert_config.json"};
     return name_is_companion(name) || is_one_of(name, names, COUNT_OF(names));
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Who else can read a file: what is compressed into a store of the caller's own is taken from them. */
+/* Who else can read a file: what is compressed into a store of the caller's own is taken from them.
+ */
 #ifndef TARE_OPS_AUDIENCE_H
 #define TARE_OPS_AUDIENCE_H
 

@@ -115,10 +115,10 @@ static int take_gone(struct keeping *keeping, const struct manifest *before, str
     }
     for (size_t i = 0; i < before->link_count && r == 0; i++)
         if (lstat(before->links[i].path, &st) < 0)
-            *ARRAY_ADD(m->links, m->link_count, m->link_cap) = (struct manifest_link){
-                .path = arena_strdup(&m->arena, before->links[i].path),
-                .target = arena_strdup(&m->arena, before->links[i].target),
-                .mtime_ns = before->links[i].mtime_ns};
+            *ARRAY_ADD(m->links, m->link_count, m->link_cap) =
+                (struct manifest_link){.path = arena_strdup(&m->arena, before->links[i].path),
+                                       .target = arena_strdup(&m->arena, before->links[i].target),
+                                       .mtime_ns = before->links[i].mtime_ns};
     return r;
 }
 
@@ -154,8 +154,7 @@ static int encode(struct keeping *keeping, struct object_writer *writer, const s
         size_t n = MIN(bytes->len - at, (size_t)CODEC_CHUNK_BYTES);
         struct codec_chunk chunk = {DTYPE_BYTES, raw, NULL, (uint32_t)n, 0};
         enum codec codec;
-        size_t len =
-            transfer_encode_small(keeping->transfer, &chunk, CODEC_ZSTD, out, &codec);
+        size_t len = transfer_encode_small(keeping->transfer, &chunk, CODEC_ZSTD, out, &codec);
         r = object_writer_add(writer, codec, out, (uint32_t)len, hash64_of(raw, n), err);
     }
     return r;
@@ -175,8 +174,8 @@ static bool can_be_read(struct keeping *keeping, size_t at)
 static bool comes_again(const struct keeping *keeping, const bool *fresh, size_t at)
 {
     for (size_t i = at + 1; i < keeping->manifest.range_count; i++)
-        if (fresh[i] && hash128_equal(&keeping->manifest.ranges[i].id,
-                                      &keeping->manifest.ranges[at].id))
+        if (fresh[i] &&
+            hash128_equal(&keeping->manifest.ranges[i].id, &keeping->manifest.ranges[at].id))
             return true;
     return false;
 }
@@ -380,8 +379,8 @@ static int restore_one(struct store *store, struct transfer *transfer, const str
 {
     const struct manifest_companion *c = &m->companions[at];
     const char *name = file_base(to ? c->name : c->path);
-    AUTO_FD int dir = to ? folder_below(to, model, c->name, err)
-                         : store_make_folder(store, m, c->path, err);
+    AUTO_FD int dir =
+        to ? folder_below(to, model, c->name, err) : store_make_folder(store, m, c->path, err);
     if (dir < 0 || faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
         return MIN(dir, 0);
     int r = write_one(store, transfer, m, at, range, dir, name, err);

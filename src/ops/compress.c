@@ -35,7 +35,7 @@ struct run {
     struct transfer *transfer;
     struct progress *progress;
     uint32_t item, items; /* the file in flight, of all that are planned */
-    uint64_t later; /* bytes of originals that wait, until then */
+    uint64_t later;       /* bytes of originals that wait, until then */
     int64_t until;
     const struct lib_model *kept; /* whose companions were looked at last */
     bool keep;
@@ -469,14 +469,14 @@ static int check_compared(struct work *work, const struct hasher *whole, bool re
     if (reseeded)
         same = transfer_decode_file(work->run->transfer, work->run->store, &work->manifest, -1,
                                     NULL, NULL) == 0;
-    return same ? 0
-                : err_set(err, ERR_CHANGED,
-                          "it changed while it was compressed; it stays as it is");
+    return same
+               ? 0
+               : err_set(err, ERR_CHANGED, "it changed while it was compressed; it stays as it is");
 }
 
 /*
- * What decoding each range needs, as its object says: gc goes by that. An object that cannot be read
- * is left to the comparison.
+ * What decoding each range needs, as its object says: gc goes by that. An object that cannot be
+ * read is left to the comparison.
  */
 static void name_bases(struct work *work)
 {
@@ -536,14 +536,19 @@ static int write_note(const struct work *work, int dir, struct err *err)
     return r == 0 && fsync(fd) < 0 ? err_sys(err, "%s", name) : r;
 }
 
-/* Whether it is the file that was read, by all that rename leaves as it was. */
-static bool still_ours(const struct work *work, int dir, const char *name)
+/* Whether two looks at a file saw the same bytes, as far as length and time tell. */
+static bool same_length(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Whether this name is the file that was looked at. */
+static bool is_same_file(int dir, const char *name, const struct stat *was)
 {
     struct stat st;
-    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == work->st.st_dev &&
-           st.st_ino == work->st.st_ino && st.st_size == work->st.st_size &&
-           st.st_mtim.tv_sec == work->st.st_mtim.tv_sec &&
-           st.st_mtim.tv_nsec == work->st.st_mtim.tv_nsec;
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == was->st_ino &&
+           same_length(&st, was);
 }
 
 /* Whether nothing about the file has changed since: its ctime cannot be set back. */
@@ -664,19 +669,41 @@ static int compare_again(struct work *work, struct err *err)
 }
 
 /*
+ * The moved file, as it is looked at from now on. Without a lease it is opened by its new name:
+ * file systems in user space may give it another inode number, and only its content tells that it
+ * is ours.
+ */
+static int look_at_moved(struct work *work, int dir, const char *aside, struct stat *ret,
+                         struct err *err)
+{
+    if (work->leased && fstat(work->fd, ret) == 0 && is_same_file(dir, aside, ret))
+        return 0;
+    work->leased = false;
+    transfer_watch(work->run->transfer, -1);
+    int fd = file_open_regular(dir, aside, ret, err);
+    if (fd < 0)
+        return fd;
+    cleanup_fd(&work->fd);
+    work->fd = fd;
+    return same_length(ret, &work->st) ? 0 : changed(err);
+}
+
+/*
  * The last look before the only step that cannot be undone: the file, aside under this name, is
  * ours, nobody uses it, and nothing of it was changed since it was compared. What stays is the
  * instant between this and the unlink (docs/safety.md).
  */
-static int last_look(struct work *work, int dir, const char *aside, const struct timespec *ctime,
+static int last_look(struct work *work, int dir, const char *aside, const struct stat *moved,
                      struct err *err)
 {
-    int r = guard_unused(work->fd, &work->st, NULL, err);
-    if (r == 0 && (!still_ours(work, dir, aside) || !meta_is_same(work->fd, &work->manifest)))
+    int r = guard_unused(work->fd, moved, NULL, err);
+    if (r == 0 && !meta_is_same(work->fd, &work->manifest))
         r = changed(err);
     if (r == 0)
         r = work->leased ? guard_lease_check(work->fd, err) : compare_again(work, err);
-    return r == 0 && !same_ctime(work->fd, ctime) ? changed(err) : r;
+    bool same = is_same_file(dir, aside, moved) &&
+                (!file_has_ctime(work->fd) || same_ctime(work->fd, &moved->st_ctim));
+    return r == 0 && !same ? changed(err) : r;
 }
 
 /* On a network another machine may have the file open: to it an unlink is a lost file. */
@@ -715,8 +742,7 @@ static int remove_original(struct work *work, struct err *err)
         return r;
     if (file_rename_new(dir, name, dir, aside, &why) < 0)
         return err_set(err, why.code, "moving the original aside: %.400s", why.text);
-    if (fstat(work->fd, &moved) < 0)
-        r = err_sys(err, "%s", m->path);
+    r = look_at_moved(work, dir, aside, &moved, err);
     if (r == 0)
         r = file_sync_dir(dir, err);
     if (r == 0 && m->note)
@@ -724,7 +750,7 @@ static int remove_original(struct work *work, struct err *err)
     if (r == 0)
         store_remove_links(store, m);
     if (r == 0)
-        r = last_look(work, dir, aside, &moved.st_ctim, err);
+        r = last_look(work, dir, aside, &moved, err);
     if (r == 0 && waits(work))
         return leave_aside(work, err);
     if (r == 0 && unlinkat(dir, aside, 0) < 0)
@@ -776,8 +802,8 @@ static void add_views(struct work *work)
     for (; low < run->viewer_count && run->viewers[low].file == work->plan->file; low++) {
         const struct lib_model *model = run->viewers[low].model;
         struct manifest_view *view = ARRAY_ADD(m->views, m->view_count, m->view_cap);
-        *view = (struct manifest_view){model->id,   model->name,     model->source,
-                                       model->root, model->path,     model->revision,
+        *view = (struct manifest_view){model->id,   model->name,           model->source,
+                                       model->root, model->path,           model->revision,
                                        model->run,  run->viewers[low].name};
     }
 }
@@ -880,8 +906,7 @@ static int compress_file(struct run *run, const struct plan_file *plan, struct m
                       : remove_original(&work, err);
     transfer_watch(run->transfer, -1);
     /* Only while the original and its links are in place may what is stored of it go. */
-    if (r < 0 && begun && is_in_place(&work) &&
-        store_settle(run->store, &work.manifest, NULL) == 0)
+    if (r < 0 && begun && is_in_place(&work) && store_settle(run->store, &work.manifest, NULL) == 0)
         (void)store_drop_manifest(run->store, work.manifest.fid, NULL);
     if (r < 0 && begun)
         store_forget(run->store);
@@ -1018,8 +1043,7 @@ static void finish_store(struct run *run, struct done_report *report)
 {
     struct err why = {0};
     if (take_new_links(run, &why) < 0)
-        buf_printf(run->notes, "links that were made meanwhile were not looked at: %s\n",
-                   why.text);
+        buf_printf(run->notes, "links that were made meanwhile were not looked at: %s\n", why.text);
     if (store_tidy(run->store, run->notes, &why) < 0) /* a base that is held and now stored, too */
         buf_printf(run->notes, "%s\n", why.text);
     if (run->later) {
@@ -1140,9 +1164,9 @@ int ops_compress(struct ops *ops, const struct library *library, const struct pl
     }
     for (size_t i = 0; i < ret->count; i++)
         ret->models[i].state = ret->models[i].error && !ret->models[i].files ? "plain"
-                               : ret->models[i].error                       ? "partial"
-                               : keep                                       ? "kept"
-                                                                            : "compressed";
+                               : ret->models[i].error                        ? "partial"
+                               : keep                                        ? "kept"
+                                                                             : "compressed";
     for (size_t i = 0; i < run.link_count; i++)
         hub_links_release(&run.links[i].links);
     free(run.links);

@@ -70,8 +70,8 @@ void verify_companions(const struct store *store, struct path_list *ret);
 struct verify_request {
     const int *models; /* indices into the library; count 0: everything */
     size_t count;
-    bool repair; /* from duplicates and originals, where there are any */
-    bool deep;   /* decode everything, and compare it with the hashes of the files */
+    bool repair;          /* from duplicates and originals, where there are any */
+    bool deep;            /* decode everything, and compare it with the hashes of the files */
     unsigned part, parts; /* the part-th of so many parts, counted from 1; parts 0: all */
     uint64_t budget;      /* stored bytes to read, the longest unread first; 0: all */
     uint64_t rate;        /* stored bytes to read in a second; 0: as fast as it goes */

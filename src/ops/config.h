@@ -11,7 +11,7 @@
 
 struct config {
     struct path_list roots, stores;
-    char *theme; /* NULL: not set */
+    char *theme;    /* NULL: not set */
     unsigned aside; /* hours for which originals on network file systems are set aside */
 };
 

@@ -695,7 +695,8 @@ static void drop_stored(struct run *run, size_t at)
         done_at(run, model)->freed += (int64_t)gc.bytes;
     else
         buf_printf(&run->report->notes, "the space in the store is not free yet: %s\n", why.text);
-    done_log(store, "delete", run->report);
+    if (at + 1 == run->store_paths.count) /* of all stores together */
+        done_log(store, "delete", run->report);
 }
 
 static void remove_paths(struct run *run)

@@ -36,8 +36,8 @@ int guard_lease_check(int fd, struct err *err);
 
 /*
  * 0, or ERR_BUSY with the process's name: whether only this descriptor has the file open. unseen
- * (may be NULL) gets how many processes could not be asked; 0 where the system itself answered. A lease that is held becomes one
- * against every other opening where that is possible.
+ * (may be NULL) gets how many processes could not be asked; 0 where the system itself answered. A
+ * lease that is held becomes one against every other opening where that is possible.
  */
 int guard_unused(int fd, const struct stat *st, unsigned *unseen, struct err *err);
 

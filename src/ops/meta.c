@@ -88,10 +88,10 @@ static int check_flags(int fd, const char *folder, struct err *err)
     static const struct {
         int flag;
         const char *name;
-    } names[] = {{FS_IMMUTABLE_FL, "immutable"},  {FS_APPEND_FL, "append-only"},
-                 {FS_NODUMP_FL, "no dump"},       {FS_NOATIME_FL, "no access time"},
-                 {FS_SYNC_FL, "synchronous"},     {FS_SECRM_FL, "secure removal"},
-                 {FS_UNRM_FL, "can be undeleted"}, {FS_COMPR_FL, "compressed"},
+    } names[] = {{FS_IMMUTABLE_FL, "immutable"},    {FS_APPEND_FL, "append-only"},
+                 {FS_NODUMP_FL, "no dump"},         {FS_NOATIME_FL, "no access time"},
+                 {FS_SYNC_FL, "synchronous"},       {FS_SECRM_FL, "secure removal"},
+                 {FS_UNRM_FL, "can be undeleted"},  {FS_COMPR_FL, "compressed"},
                  {FS_NOCOW_FL, "no copy on write"}, {FS_JOURNAL_DATA_FL, "journalled"}};
     int own = 0, handed = 0;
     if (ioctl(fd, FS_IOC_GETFLAGS, &own) < 0)
@@ -101,8 +101,8 @@ static int check_flags(int fd, const char *folder, struct err *err)
         handed = 0;
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (own & ~handed & names[i].flag)
-            return err_set(err, ERR_REFUSED,
-                           "its flag \"%s\" (chattr) could not be given back", names[i].name);
+            return err_set(err, ERR_REFUSED, "its flag \"%s\" (chattr) could not be given back",
+                           names[i].name);
     return 0;
 }
 
@@ -156,7 +156,8 @@ static int write_xattrs(int fd, const struct manifest *m, bool acls, bool own, b
     for (size_t i = 0; i < m->xattr_count; i++) {
         const struct manifest_xattr *x = &m->xattrs[i];
         bool grants = strncmp(x->name, "security.", 9) == 0 || strncmp(x->name, "trusted.", 8) == 0;
-        if (is_acl(x->name) == acls && (own || !grants) && fsetxattr(fd, x->name, x->value, x->size, 0) < 0 && !copy &&
+        if (is_acl(x->name) == acls && (own || !grants) &&
+            fsetxattr(fd, x->name, x->value, x->size, 0) < 0 && !copy &&
             strcmp(x->name, "security.selinux") != 0)
             return err_sys(err, "giving back the attribute %s", x->name);
     }

@@ -90,7 +90,8 @@ char *ops_store_for(const struct ops *ops, const struct lib_model *model, const 
 int ops_open_store(struct ops *ops, const char *path, const char *command,
                    struct progress *progress, struct store **ret, struct buf *notes,
                    struct err *err);
-/* The same for one whose bytes are to be written elsewhere: it must be trusted, and stays as it is. */
+/* The same for one whose bytes are to be written elsewhere: it must be trusted, and stays as it is.
+ */
 int ops_read_store(struct ops *ops, const char *path, struct store **ret, struct buf *notes,
                    struct err *err);
 /* Remembers a store in the catalog. */

@@ -828,8 +828,8 @@ static void note_base(struct planner *p, const struct plan_file *file)
             struct candidate c;
             const struct wanted want = {&p->files[file->file].tensors.layout.tensors[range->tensor],
                                         file->file, (size_t)range->tensor};
-            model->how = will_have(store, &range->base) != CONTENT_NONE ? BASE_STORED
-                                                                                 : BASE_INCLUDED;
+            model->how =
+                will_have(store, &range->base) != CONTENT_NONE ? BASE_STORED : BASE_INCLUDED;
             for (size_t a = 0; a < bases->count && model->base == NO_MODEL; a++)
                 if (find_tensor(p, bases->options[a].model, &want, &c) &&
                     hash128_equal(&c.id, &range->base))
@@ -865,9 +865,10 @@ static void leave_incompressible(struct planner *p)
         if (file->skip || wanted || estimated < file->disk)
             continue;
         bool shares = estimated < lib_file(p, file->file)->disk;
-        file->skip = mem_strdup(shares ? "its blocks are shared with a clone, a snapshot or a lower "
-                                         "layer: storing it would take more than removing it frees"
-                                       : "it would not become smaller");
+        file->skip =
+            mem_strdup(shares ? "its blocks are shared with a clone, a snapshot or a lower "
+                                "layer: storing it would take more than removing it frees"
+                              : "it would not become smaller");
         file->range_count = 0;
     }
     map_release(&needed);

@@ -46,7 +46,8 @@ struct plan_file {
     struct plan_range *ranges;
     size_t range_count;
     uint64_t estimated;
-    uint64_t disk; /* bytes that removing the file frees: what it shares with others does not count */
+    uint64_t
+        disk; /* bytes that removing the file frees: what it shares with others does not count */
 };
 
 struct plan_model {

@@ -506,7 +506,8 @@ static void check_whole(struct repair *repair)
         for (size_t n = 0; n < m->range_count && !touched; n++)
             touched = map_has(&repair->done, &m->ranges[n].id);
         AUTO_FREE struct sha256 *shas = mem_alloc((m->range_count + 1) * sizeof *shas);
-        if (!touched || transfer_decode_file(repair->transfer, repair->store, m, -1, shas, &why) == 0)
+        if (!touched ||
+            transfer_decode_file(repair->transfer, repair->store, m, -1, shas, &why) == 0)
             continue;
         for (size_t i = repair->first; i < repair->report->count; i++)
             for (size_t n = 0; n < m->range_count; n++)
@@ -539,8 +540,8 @@ int repair_store(struct ops *ops, const char *path, struct transfer *transfer, b
 {
     struct repair repair = {.ops = ops, .transfer = transfer, .report = report, .first = first};
     const struct store_access access = trust_access(ops);
-    int r = store_open(path, STORE_REPAIR, &access, "verify --repair", &repair.store, &ops->notes,
-                       err);
+    int r =
+        store_open(path, STORE_REPAIR, &access, "verify --repair", &repair.store, &ops->notes, err);
     if (r < 0)
         return r;
     store_prefer_objects(repair.store, true); /* what is held is not compared when it is read */

@@ -34,11 +34,11 @@ struct scan_state {
     struct scan_report *report;
     struct progress *progress;
     struct stored stored;
-    struct map done; /* ids of the models put or seen by this scan */
+    struct map done;           /* ids of the models put or seen by this scan */
     struct found_model *found; /* what the walk found, before any of it is written */
     size_t found_count, found_cap;
     struct arena arena; /* its texts */
-    dev_t fs_dev;          /* the file system looked up last */
+    dev_t fs_dev;       /* the file system looked up last */
     uint64_t fsid;
     bool no_atime; /* it keeps no access times */
 };

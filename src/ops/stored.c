@@ -80,7 +80,8 @@ static int read_store(struct ops *ops, struct reading *reading, struct err *err)
         reading->problem(reading->context, path, absent->reason);
         struct stat st;
         /* Where the file lies in its place, it is as good as never compressed. */
-        if (absent->brief.path && absent->brief.state != MANIFEST_COMPANIONS && lstat(absent->brief.path, &st) < 0)
+        if (absent->brief.path && absent->brief.state != MANIFEST_COMPANIONS &&
+            lstat(absent->brief.path, &st) < 0)
             add_file(reading, store_take_brief(store, i), FILE_DAMAGED);
     }
     store_close(store);

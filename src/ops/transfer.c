@@ -42,7 +42,7 @@ struct transfer {
     struct object_writer *writer;
     const struct transfer_sums *sums;
     struct hash_tree *tree; /* of sums */
-    int watched;       /* a descriptor with a lease, -1 */
+    int watched;            /* a descriptor with a lease, -1 */
 };
 
 struct transfer *transfer_new(struct ops *ops, struct progress *progress)

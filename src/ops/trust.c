@@ -48,7 +48,6 @@ static void each_line(struct buf *text, void (*found)(void *context, const char 
         found(context, line);
 }
 
-
 /* ---- the list of trusted stores ---- */
 
 /* A line of it. */

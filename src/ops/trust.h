@@ -2,7 +2,8 @@
 /*
  * Which stores this user made or trusts. $XDG_DATA_HOME/tare/stores lists those that were made,
  * .../trusted those that were trusted by `tare trust`: a line each of owner, device, inode and
- * path, so that another folder under the same name is not meant. /etc/tare/trusted is the administrator's: a path on each line.
+ * path, so that another folder under the same name is not meant. /etc/tare/trusted is the
+ * administrator's: a path on each line.
  */
 #ifndef TARE_OPS_TRUST_H
 #define TARE_OPS_TRUST_H

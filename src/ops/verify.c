@@ -26,7 +26,7 @@ struct check {
     struct map wanted; /* ids; with only */
     bool only;
     const struct verify_request *request;
-    double started; /* of reading, for the rate */
+    double started;           /* of reading, for the rate */
     struct reading *readings; /* objects that are to be read */
     size_t reading_count, done;
     struct found_shas *found; /* of files whose manifests were made before there were any */
@@ -75,7 +75,8 @@ static struct damage *add_damage(struct check *check, const char *object, const 
     damage->object = mem_strdup(object);
     damage->reason = mem_strdup(reason);
     /* By what it is about: the words may name another chunk the next time. */
-    AUTO_FREE char *about = mem_printf("%s\n%s", check->store ? store_path(check->store) : "", object);
+    AUTO_FREE char *about =
+        mem_printf("%s\n%s", check->store ? store_path(check->store) : "", object);
     snprintf(damage->finding, sizeof damage->finding, "%016llx",
              (unsigned long long)hash64_of(about, strlen(about)));
     /* Too short, or gone: as damaged as with other bytes. */
@@ -128,8 +129,8 @@ static int decode_entry(struct check *check, const struct object_entry *entry, s
 static void keep_rate(const struct check *check)
 {
     uint64_t rate = check->request->rate;
-    double ahead = rate ? (double)check->report->read / (double)rate - (ops_now() - check->started)
-                        : 0;
+    double ahead =
+        rate ? (double)check->report->read / (double)rate - (ops_now() - check->started) : 0;
     const struct timespec pause = {(time_t)MIN(ahead, 1.0), (long)(MIN(ahead, 0.999) * 1e9)};
     if (ahead > 0.01)
         nanosleep(&pause, NULL);
@@ -275,8 +276,8 @@ static void check_bases(struct check *check, size_t i)
     const struct manifest *m = store_manifest(check->store, i);
     AUTO_FREE char *name = mem_printf("files/%s.json", m->fid);
     if (r == 0 && lacked)
-        name_views(m, add_damage(check, name, "does not name every base that it needs",
-                                 ERR_DAMAGED));
+        name_views(m,
+                   add_damage(check, name, "does not name every base that it needs", ERR_DAMAGED));
 }
 
 static bool needs_check(const struct check *check, const struct manifest *m)
@@ -322,12 +323,11 @@ void verify_companions(const struct store *store, struct path_list *ret)
         size_t missing = store_companions_missing(m);
         if (!missing || !m->view_count)
             continue;
-        AUTO_FREE char *line =
-            mem_printf("%s: %zu of its other files %s gone from %s; %s", m->views[0].name, missing,
-                       missing == 1 ? "is" : "are", m->path,
-                       store_model_files(store, m->views[0].id)
-                           ? "copies come back with it (tare decompress)"
-                           : "tare verify --repair puts copies there");
+        AUTO_FREE char *line = mem_printf(
+            "%s: %zu of its other files %s gone from %s; %s", m->views[0].name, missing,
+            missing == 1 ? "is" : "are", m->path,
+            store_model_files(store, m->views[0].id) ? "copies come back with it (tare decompress)"
+                                                     : "tare verify --repair puts copies there");
         path_list_add(ret, line);
     }
 }

@@ -32,7 +32,8 @@ static char *path_of(int fd)
 static void add_kept(struct kept_walk *walk, const char *rel, const char *name)
 {
     struct stat st;
-    AUTO_FD int fd = file_open_beneath(walk->top, rel, O_RDONLY | O_NONBLOCK | O_NOCTTY, true, NULL);
+    AUTO_FD int fd =
+        file_open_beneath(walk->top, rel, O_RDONLY | O_NONBLOCK | O_NOCTTY, true, NULL);
     AUTO_FREE char *path = fd < 0 ? NULL : path_of(fd), *root = path_of(walk->top);
     if (!path || !root || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
         (uint64_t)st.st_size > walk->most || strncmp(path, root, strlen(root)) != 0)
@@ -44,12 +45,12 @@ static void add_kept(struct kept_walk *walk, const char *rel, const char *name)
         .st = st};
 }
 
-static int walk_kept(struct kept_walk *walk, const char *rel, const char *name, bool deep, int depth,
-                     struct err *err)
+static int walk_kept(struct kept_walk *walk, const char *rel, const char *name, bool deep,
+                     int depth, struct err *err)
 {
     struct names names = {0};
-    AUTO_FD int dir = file_open_beneath(walk->top, *rel ? rel : ".", O_RDONLY | O_DIRECTORY, false,
-                                        err);
+    AUTO_FD int dir =
+        file_open_beneath(walk->top, *rel ? rel : ".", O_RDONLY | O_DIRECTORY, false, err);
     if (dir < 0 || depth > WALK_DEPTH)
         return MIN(dir, 0);
     int r = names_read(dir, &names, err);
@@ -80,8 +81,7 @@ static int walk_refs(struct kept_walk *walk, const char *rel, const char *revisi
         if (names.entries[i].type == DT_DIR)
             r = walk_refs(walk, below, revision, depth + 1, err);
         else if (file_read_all(dir, names.entries[i].name, REF_LIMIT, &text, NULL) == 0 &&
-                 text.len >= strlen(revision) &&
-                 memcmp(text.data, revision, strlen(revision)) == 0)
+                 text.len >= strlen(revision) && memcmp(text.data, revision, strlen(revision)) == 0)
             add_kept(walk, below, NULL);
     }
     names_release(&names);

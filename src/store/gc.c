@@ -99,7 +99,8 @@ static int sweep_objects(struct store *store, const struct map *ids, bool dry_ru
     return r;
 }
 
-/* The ids of the held file's own manifest that were compared with it and have places of their own. */
+/* The ids of the held file's own manifest that were compared with it and have places of their own.
+ */
 static void add_own(const struct store *store, const struct manifest *held, struct map *ids)
 {
     for (size_t i = 0; i < store->manifest_count; i++) {

@@ -82,8 +82,8 @@ static void index_range(struct store *store, const struct manifest_range *range)
     bool delta = range->base_count > 0;
     struct hash128 base = delta ? range->bases[0] : (struct hash128){0};
     struct known *known = store_known_add(store, &range->id);
-    known->alone |= !delta ||
-                    ((known->named || known->sure) && !hash128_equal(&known->base, &base));
+    known->alone |=
+        !delta || ((known->named || known->sure) && !hash128_equal(&known->base, &base));
     if (delta && !known->sure && hash128_is_zero(&known->base))
         known->base = base;
     known->named = true;

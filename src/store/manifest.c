@@ -336,8 +336,8 @@ static bool get_range(struct manifest *m, const js *object)
     uint64_t before = 0;
     if (m->range_count > 1)
         before = range[-1].offset + range[-1].bytes;
-    return good && range->bytes && range->at < (uint64_t)1 << 62 && range->offset == before && range->bytes <= m->size - before &&
-           !hash128_is_zero(&range->id);
+    return good && range->bytes && range->at < (uint64_t)1 << 62 && range->offset == before &&
+           range->bytes <= m->size - before && !hash128_is_zero(&range->id);
 }
 
 static bool get_xattr(struct manifest *m, const js *object)
@@ -364,8 +364,7 @@ static bool get_link(struct manifest *m, const js *object)
 
 static bool get_companion(struct manifest *m, const js *object)
 {
-    struct manifest_companion *c =
-        ARRAY_ADD(m->companions, m->companion_count, m->companion_cap);
+    struct manifest_companion *c = ARRAY_ADD(m->companions, m->companion_count, m->companion_cap);
     c->name = get_name(m, object, "name");
     c->path = get_name(m, object, "path");
     c->size = (uint64_t)js_get_int(object, "size", 0);

@@ -16,12 +16,12 @@
 enum { MANIFEST_VERSION = 3, BASES_DEEP = 3 };
 
 enum manifest_state {
-    MANIFEST_PENDING,   /* the original is in its place and counts; objects may be incomplete */
-    MANIFEST_KEPT,      /* complete and compared; the original stays (a trial) */
-    MANIFEST_STORED,    /* complete and compared; the original is being removed, or is gone */
-    MANIFEST_RESTORING, /* as STORED; the file is being given back */
-    MANIFEST_LENT,      /* as STORED; a copy is in its place for a while, what is stored stays */
-    MANIFEST_ASIDE,     /* as STORED; the original waits beside its place until a time */
+    MANIFEST_PENDING,    /* the original is in its place and counts; objects may be incomplete */
+    MANIFEST_KEPT,       /* complete and compared; the original stays (a trial) */
+    MANIFEST_STORED,     /* complete and compared; the original is being removed, or is gone */
+    MANIFEST_RESTORING,  /* as STORED; the file is being given back */
+    MANIFEST_LENT,       /* as STORED; a copy is in its place for a while, what is stored stays */
+    MANIFEST_ASIDE,      /* as STORED; the original waits beside its place until a time */
     MANIFEST_COMPANIONS, /* copies of a model's small files, which stay in their places */
     MANIFEST_STATES,
 };

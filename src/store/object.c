@@ -190,7 +190,8 @@ static int parse(struct object *object, struct err *err)
     object->chunk_count = get32(head + 16);
     object->framed = object->version > 3 && get32(head + 20) & FRAMED;
     size_t entries = object->entry_count * entry_size(object->version);
-    uint64_t tables = entries + (uint64_t)object->chunk_count * (object->version < 3 ? CHUNK_2 : CHUNK);
+    uint64_t tables =
+        entries + (uint64_t)object->chunk_count * (object->version < 3 ? CHUNK_2 : CHUNK);
     if (get64(head + 24) != object->size || tables > object->size - HEAD || tables > TABLE_LIMIT)
         return damaged(err, "the object has another length than it says");
     AUTO_FREE uint8_t *bytes = mem_has_room(4 * tables) ? mem_try(tables) : NULL;

@@ -30,7 +30,7 @@ struct object_entry {
     uint32_t first, count;   /* chunks */
     enum dtype dtype;
     enum dtype base_dtype; /* as which the elements of the base are seen */
-    uint64_t base_at;      /* bytes of the base before the first that counts: rows of a larger one */
+    uint64_t base_at; /* bytes of the base before the first that counts: rows of a larger one */
 };
 
 /* An object file that is open for reading. Reading is safe from several threads. */
@@ -41,7 +41,7 @@ struct object {
     struct object_entry *entries;
     struct object_chunk *chunks;
     uint32_t entry_count, chunk_count;
-    bool framed; /* a pack whose entries begin with a frame */
+    bool framed;         /* a pack whose entries begin with a frame */
     unsigned references; /* one after opening; changed by the thread that owns the store */
 };
 

@@ -67,11 +67,11 @@ int store_format_read(const char *text, size_t n, struct store_format *ret, stru
         add_check(&check, text, n - CHECK);
         checked = memcmp(check.data, text + n - CHECK, CHECK) == 0;
     }
-    int fields = sscanf(copy,
-                        "tare-store %d\ncreated %lld%n\ncompatible %llx\n"
-                        "read-only-compatible %llx\nincompatible %llx\n%n",
-                        &ret->version, &created, &used, &compatible, &readonly, &incompatible,
-                        &masks);
+    int fields =
+        sscanf(copy,
+               "tare-store %d\ncreated %lld%n\ncompatible %llx\n"
+               "read-only-compatible %llx\nincompatible %llx\n%n",
+               &ret->version, &created, &used, &compatible, &readonly, &incompatible, &masks);
     bool old = ret->version == 1 && used && (size_t)used + 1 == n && copy[used] == '\n';
     if (fields < 1 || (!checked && !old) || (ret->version == STORE_VERSION && !masks))
         return err_set(err, ERR_DAMAGED, "the format file is damaged");

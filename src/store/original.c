@@ -75,10 +75,11 @@ static int open_folder(const struct store *store, const struct manifest *m, cons
     if (!rel)
         return err_set(err, ERR_REFUSED, "%s: does not lie below its root %s", path, m->root);
     if (store->homeless)
-        return err_set(err, ERR_REFUSED,
-                       "%s: the store %s is not known to be yours, and lies beside your home folder "
-                       "or in it: it writes nothing until you trust it (tare trust %s)",
-                       path, store->path, store->path);
+        return err_set(
+            err, ERR_REFUSED,
+            "%s: the store %s is not known to be yours, and lies beside your home folder "
+            "or in it: it writes nothing until you trust it (tare trust %s)",
+            path, store->path, store->path);
     if (!store->confined)
         return open_beneath(m->root, rel, make, err);
     rel = below(path, store->confined);
@@ -263,8 +264,9 @@ int store_remove_note(const struct store *store, const struct manifest *m, struc
     if (!m->note)
         return 0;
     AUTO_FD int dir = store_open_folder(store, m, m->path, &why);
-    return dir == ERR_NOTFOUND ? 0 : dir < 0 ? err_set(err, dir, "%s", why.text)
-                                             : remove_note(m, dir, err);
+    return dir == ERR_NOTFOUND ? 0
+           : dir < 0           ? err_set(err, dir, "%s", why.text)
+                               : remove_note(m, dir, err);
 }
 
 int store_settle(const struct store *store, const struct manifest *m, struct err *err)

@@ -153,7 +153,8 @@ static bool absent_is_back(const struct store *store, const struct store_absent 
     return true;
 }
 
-/* A repair does without copies of companions that cannot be read: the next compress makes new ones. */
+/* A repair does without copies of companions that cannot be read: the next compress makes new ones.
+ */
 static bool gives_up(const struct store *store, const struct store_absent *absent,
                      struct buf *notes)
 {
@@ -161,8 +162,9 @@ static bool gives_up(const struct store *store, const struct store_absent *absen
     if (store->mode != STORE_REPAIR || !(absent->damaged || absent->lost) || !brief->path ||
         brief->state != MANIFEST_COMPANIONS)
         return false;
-    note(notes, brief->path, "the copies of its small files cannot be read any more; they are "
-                             "dropped");
+    note(notes, brief->path,
+         "the copies of its small files cannot be read any more; they are "
+         "dropped");
     return true;
 }
 

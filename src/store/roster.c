@@ -44,8 +44,8 @@ int store_load_roster(struct store *store, struct err *err)
     if (r < 0 && (r != ERR_NOTFOUND || store->format.version > 1))
         store->roster_damage = mem_strdup(why.text);
     store->roster_lines = roster.lines;
-    store->roster_stale = r < 0 || roster.version < 3 || roster.end != text.len || roster.live != all ||
-                          too_long(store);
+    store->roster_stale = r < 0 || roster.version < 3 || roster.end != text.len ||
+                          roster.live != all || too_long(store);
     return 0;
 }
 

@@ -182,8 +182,7 @@ int store_set_aside(struct store *store, const char *fid, int64_t until, struct 
     return store_set_state(store, fid, MANIFEST_ASIDE, err);
 }
 
-int store_put_shas(struct store *store, const char *fid, const struct sha256 *shas,
-                   struct err *err)
+int store_put_shas(struct store *store, const char *fid, const struct sha256 *shas, struct err *err)
 {
     struct manifest *m = find(store, fid);
     struct hash_tree tree = {0};
@@ -242,8 +241,7 @@ int store_drop_manifest(struct store *store, const char *fid, struct err *err)
 {
     struct manifest *manifest = find(store, fid);
     size_t count = 0;
-    AUTO_FREE struct hash128 *lonely =
-        manifest ? lonely_companions(store, manifest, &count) : NULL;
+    AUTO_FREE struct hash128 *lonely = manifest ? lonely_companions(store, manifest, &count) : NULL;
     int r = drop(store, fid, err);
     if (r == 0 && manifest)
         forget_manifest(store, manifest);

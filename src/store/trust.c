@@ -100,9 +100,9 @@ int store_check_trust(struct store *store, const struct store_access *access, st
     store->confined = file_dir(real);
     if (store->mode < STORE_GIVE)
         return 0;
-    enum store_trust trust =
-        access && access->trust ? access->trust(access->context, store->path, real, &st)
-                                : TRUST_NONE;
+    enum store_trust trust = access && access->trust
+                                 ? access->trust(access->context, store->path, real, &st)
+                                 : TRUST_NONE;
     AUTO_FREE char *foreign = find_foreign(store, &reason);
     if (foreign && trust != TRUST_GIVEN)
         return err_set(err, ERR_REFUSED,

@@ -134,6 +134,7 @@ grep -q 'tare trust' "$dir/out" || fail "what to do is not said"
 ! tare gc --store "$store" >"$dir/out" 2>&1 || fail "root writes to a user's store"
 as 12345 "$dir/tare" trust "$store" --yes >/dev/null || fail "trust as a user"
 as 12345 "$dir/tare" decompress --all --to "$dir/h12345/to" >"$dir/out" 2>&1 || fail "a trusted store is refused"
+grep -q "belongs to user 23456: it gives back a below $dir/h12345/to" "$dir/out" || fail "what is written where is not said"
 cmp "$dir/h12345/to/a/model.safetensors" "$TARE_DATA/samples/demo/quill-1m/model.safetensors" || fail "other bytes"
 # A new folder in its place is not what was trusted.
 mv "$store" "$store.old"

@@ -34,11 +34,10 @@ struct test {
 };
 
 enum deed { PUT_BACK, REPLACE, APPEND, FOLDER_GONE, SECOND_TARE, SCAN, EDIT, CHMOD, DEEDS };
-static const char *const deed_names[] = {"the file comes back", "another file comes",
-                                         "the file grows",      "the folder vanishes",
-                                         "a second tare",       "a scan",
-                                         "an edit, its time put back",
-                                         "another mode"};
+static const char *const deed_names[] = {
+    "the file comes back",        "another file comes", "the file grows",
+    "the folder vanishes",        "a second tare",      "a scan",
+    "an edit, its time put back", "another mode"};
 
 static void complain(struct test *test, const char *run, int at, enum deed deed, const char *why)
 {
@@ -191,8 +190,7 @@ static bool can_be_had(struct test *test, const struct buf *bytes)
     bool good = same_bytes(test->file, bytes->data, bytes->len, true);
     AUTO_FREE char *line = mem_printf("decompress %s --to %s", model, to);
     if (!good)
-        good = world_tare(&test->world, line) &&
-               same_bytes(copy, bytes->data, bytes->len, true);
+        good = world_tare(&test->world, line) && same_bytes(copy, bytes->data, bytes->len, true);
     world_remove(to);
     return good;
 }

@@ -210,9 +210,10 @@ static void seed_manifest(int i, struct buf *out)
     m.range_count = 2;
     m.links = &link;
     m.link_count = 1;
-    struct manifest_companion companions[] = {{"config.json", "/a/config.json", 8, 0644, 0, 0, 5},
-                                              {NULL, "/a/empty", 0, 0644, 0, 0, 5},
-                                              {"tokenizer.json", "/a/tokenizer.json", 4, 0644, 0, 0, 5}};
+    struct manifest_companion companions[] = {
+        {"config.json", "/a/config.json", 8, 0644, 0, 0, 5},
+        {NULL, "/a/empty", 0, 0644, 0, 0, 5},
+        {"tokenizer.json", "/a/tokenizer.json", 4, 0644, 0, 0, 5}};
     if (i % 5 == 0) {
         m.state = MANIFEST_COMPANIONS;
         m.companions = companions;

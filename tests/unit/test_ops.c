@@ -668,10 +668,12 @@ static void store__folder_of_manifests_missing__is_damage_not_emptiness(void **s
     AUTO_FREE char *files = file_join(p.store, "files"), *away = file_join(p.store, "away");
     AUTO_FREE char *objects = file_join(p.store, "objects");
     assert_int_equal(rename(files, away), 0);
-    assert_int_equal(store_open(p.store, STORE_WRITE, NULL, "test", &store, NULL, NULL), ERR_DAMAGED);
+    assert_int_equal(store_open(p.store, STORE_WRITE, NULL, "test", &store, NULL, NULL),
+                     ERR_DAMAGED);
     AUTO_FREE char *format = file_join(p.store, "format");
     assert_int_equal(unlink(format), 0); /* nor with its format file gone, too */
-    assert_int_equal(store_open(p.store, STORE_WRITE, NULL, "test", &store, NULL, NULL), ERR_REFUSED);
+    assert_int_equal(store_open(p.store, STORE_WRITE, NULL, "test", &store, NULL, NULL),
+                     ERR_REFUSED);
     assert_int_equal(demo_sum(objects, &left, NULL), 0);
     assert_true(left.files > 0);
     teardown(&p);
@@ -898,7 +900,8 @@ static void store__newer_format_and_second_writer__are_refused_politely(void **s
     struct err err = {0};
     setup(&p);
     assert_int_equal(store_open(p.store, STORE_WRITE, NULL, "one", &first, NULL, &err), 0);
-    assert_int_equal(store_open(p.store, STORE_WRITE, NULL, "two", &second, NULL, &err), ERR_LOCKED);
+    assert_int_equal(store_open(p.store, STORE_WRITE, NULL, "two", &second, NULL, &err),
+                     ERR_LOCKED);
     assert_non_null(strstr(err.text, "one"));
     assert_int_equal(store_open(p.store, STORE_READ, NULL, NULL, &second, NULL, &err), 0);
     store_close(second);
@@ -907,7 +910,8 @@ static void store__newer_format_and_second_writer__are_refused_politely(void **s
     AUTO_FREE char *text =
         mem_printf("%scheck %016llx\n", newer, (unsigned long long)hash64_of(newer, strlen(newer)));
     test_write_text(p.store, "format", text);
-    assert_int_equal(store_open(p.store, STORE_READ, NULL, NULL, &second, NULL, &err), ERR_UNSUPPORTED);
+    assert_int_equal(store_open(p.store, STORE_READ, NULL, NULL, &second, NULL, &err),
+                     ERR_UNSUPPORTED);
     teardown(&p);
 }
 

@@ -34,7 +34,12 @@ static void manifest__fields_of_version_3__come_back(void **state)
     const struct hash128 bases[] = {id_of("base"), id_of("base of the base")};
     struct manifest_range ranges[] = {
         {.bytes = 10, .id = id_of("whole"), .sha = {.b = {1, 2, 3}}},
-        {.offset = 10, .bytes = 20, .id = id_of("part"), .at = 4096, .bases = bases, .base_count = 2},
+        {.offset = 10,
+         .bytes = 20,
+         .id = id_of("part"),
+         .at = 4096,
+         .bases = bases,
+         .base_count = 2},
     };
     struct manifest m = make_manifest("x"), back = {0};
     AUTO_BUF struct buf text = {0};
