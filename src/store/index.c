@@ -96,20 +96,20 @@ static void index_range(struct store *store, const struct manifest_range *range)
     range_each_id(range, add_use, store);
 }
 
-/* Counts the models that a file belongs to; by: 1, or -1. */
+/* Counts the models that a file belongs to, each once; by: 1, or -1. */
 static void count_models(struct store *store, const struct manifest *m, int by)
 {
+    struct map counted = {0};
     for (size_t i = 0; i < m->view_count && m->state != MANIFEST_COMPANIONS; i++) {
         struct hash128 key = hash128_of(m->views[i].id, strlen(m->views[i].id));
         uint64_t count = 0;
-        bool again = false; /* one model may name the file twice */
-        for (size_t k = 0; k < i && !again; k++)
-            again = strcmp(m->views[k].id, m->views[i].id) == 0;
-        if (again)
+        if (map_has(&counted, &key))
             continue;
+        map_put(&counted, &key, 1);
         (void)map_get(&store->models, &key, &count);
         map_put(&store->models, &key, count + (uint64_t)by);
     }
+    map_release(&counted);
 }
 
 void store_index_manifest(struct store *store, const struct manifest *m)

@@ -248,9 +248,10 @@ int store_drop_manifest(struct store *store, const char *fid, struct err *err)
     for (size_t i = 0; i < count && r == 0; i++) {
         char own[HASH128_HEX];
         hash128_hex(own, &lonely[i]);
-        r = drop(store, own, err);
-        if (r == 0)
-            forget_manifest(store, find(store, own));
+        struct manifest *kept = find(store, own); /* a model may have named the file twice */
+        r = kept ? drop(store, own, err) : 0;
+        if (r == 0 && kept)
+            forget_manifest(store, kept);
     }
     return r;
 }

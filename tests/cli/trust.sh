@@ -48,6 +48,12 @@ for change in \
 	[ ! -e "$dir/victim/x" ] && [ ! -L "$dir/victim/x" ] || fail "recovery wrote by: $change"
 done
 
+# A model that names a file often is named once.
+make_store
+rewrite 's#"views":\[\({[^]]*}\)\]#"views":[\1,\1,\1]#'
+tare decompress --all --yes >"$dir/out" 2>&1 || fail "a model that names a file three times"
+[ -z "$(find "$store/files" -type f)" ] || fail "something of it is left"
+
 # What lies below the folder of the store comes back all the same, known here or not.
 make_store
 rm -rf "$dir/home" "$dir"/c.db*
