@@ -55,15 +55,18 @@ for target; do
 	C
 	# shellcheck disable=SC2046,SC2086
 	clang $flags $sanitize -fsanitize=fuzzer -o "fuzz/fuzz_$target" "fuzz/main_$target.c" fuzz/*.c.o $(pkg-config --libs $modules) -lm
+	# A limit that hides what lies behind a parser's own limits hides faults: 64 KiB, of a block.
+	longest=16384
+	case $target in front-matter | lineage | roster) longest=200000 ;; esac
 	work=fuzz/work_$target kept=$top/tests/fuzz/corpus/$target
 	mkdir -p "$work" "$kept"
 	echo "== $target, $seconds s"
-	"./fuzz/fuzz_$target" -max_total_time="$seconds" -max_len=16384 -rss_limit_mb=2048 -timeout=10 \
+	"./fuzz/fuzz_$target" -max_total_time="$seconds" -max_len=$longest -rss_limit_mb=2048 -timeout=10 \
 		-print_final_stats=1 "$work" "$kept" 2>"fuzz/$target.log" || { tail -n 40 "fuzz/$target.log"; exit 1; }
 	grep -E 'number_of_executed_units|peak_rss' "fuzz/$target.log" || true
 	# Only what reaches something that nothing else reaches is worth keeping.
 	rm -rf fuzz/merged && mkdir fuzz/merged
-	"./fuzz/fuzz_$target" -merge=1 -max_len=16384 fuzz/merged "$kept" "$work" >/dev/null 2>&1
+	"./fuzz/fuzz_$target" -merge=1 -max_len=$longest fuzz/merged "$kept" "$work" >/dev/null 2>&1
 	rm -rf "$kept" && mkdir -p "$kept"
 	find fuzz/merged -type f -exec cp -t "$kept" {} +
 done

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/reader.h"
 #include "base/text.h"
+#include "base/yaml.h"
 #include "bits/simd.h"
 #include "codec/codec.h"
 #include "formats/formats.h"
@@ -107,6 +108,36 @@ static void seed_lineage(int i, struct buf *out)
         "---\nbase_model: &a [x, *a]\n---",
         "{\"_name_or_path\":\"a/b\",\"quantization_config\":{}}",
         "{\"base_model_name_or_path\":\"x\"}"};
+    buf_str(out, texts[i]);
+}
+
+static void ignore_scalar(void *context, const char *key, const char *value)
+{
+    (void)context;
+    (void)key;
+    (void)value;
+}
+
+/* The bytes as a card, and as the value of a key, up to beyond the limit of a block. */
+static void run_front_matter(const uint8_t *data, size_t n)
+{
+    static const char *const keys[] = {"base_model", "tags", NULL};
+    AUTO_BUF struct buf card = {0};
+    yaml_front_matter((const char *)data, n, keys, ignore_scalar, NULL);
+    yaml_scalars((const char *)data, n, keys, ignore_scalar, NULL);
+    buf_str(&card, "---\nbase_model: ");
+    for (size_t i = 0; n && i < (size_t)(data[0] % 3) * YAML_BLOCK_LIMIT / n; i++)
+        buf_add(&card, data, n);
+    buf_add(&card, data, n);
+    buf_str(&card, "\ntags: x\n---\n");
+    yaml_front_matter(card.data, card.len, keys, ignore_scalar, NULL);
+}
+
+static void seed_front_matter(int i, struct buf *out)
+{
+    static const char *const texts[] = {"---\nbase_model: [a, b]\n---\n",
+                                        "xxxxxxxxxxxxxxxxxxxxxxxxx", "- a\n- {b: c}\n  # d\n",
+                                        "\"q\\n\" | >\n \t"};
     buf_str(out, texts[i]);
 }
 
@@ -524,6 +555,7 @@ const struct fuzz_target fuzz_targets[] = {
     {"safetensors", run_safetensors, seed_safetensors},
     {"gguf", run_gguf, seed_gguf},
     {"lineage", run_lineage, seed_lineage},
+    {"front-matter", run_front_matter, seed_front_matter},
     {"index", run_index, seed_index},
     {"names", run_names, seed_names},
     {"format", run_format, seed_format},
