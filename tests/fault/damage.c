@@ -36,9 +36,9 @@ struct test {
 
 /* Every STEP-th place, where not all are taken; a program with sanitizers is slow. */
 #ifdef __SANITIZE_ADDRESS__
-enum { STEP = 11 };
+enum { STEP = 17 };
 #else
-enum { STEP = 3 };
+enum { STEP = 5 };
 #endif
 
 static const char *const models[] = {"acme/ft1", "acme/ft2", "acme/ft2@v2",

@@ -86,7 +86,7 @@ static const struct {
     {"meta", {"die", "eio", "enospc", "edquot", "estale", "eintr", "after", "full", "dead", NULL}},
 };
 
-enum { STRIDE = 10 }; /* of the calls that read, where not all are taken */
+enum { STRIDE = 30 }; /* of the calls that read, where not all are taken */
 
 /* A call of the undisturbed run. */
 struct call {

@@ -246,7 +246,7 @@ static bool one_run(struct test *test, const char *run, int at, enum deed deed)
 static void all_runs(struct test *test, const char *run)
 {
     for (int deed = 0; deed < EDIT; deed++)
-        for (int at = 1; test->failures < 10 && one_run(test, run, at, (enum deed)deed); at += 5)
+        for (int at = 1; test->failures < 10 && one_run(test, run, at, (enum deed)deed); at += 8)
             ;
 }
 
@@ -256,7 +256,7 @@ static void edit_runs(struct test *test)
     static const char *const lacks[] = {NULL, "leases", "leases noreplace"};
     for (size_t i = 0; i < COUNT_OF(lacks); i++) {
         test->lacks = lacks[i];
-        int step = test->all ? 1 : 7;
+        int step = test->all ? 1 : 11;
         for (int at = 1 + (int)i; test->failures < 10 && one_run(test, "compress", at, EDIT);
              at += step)
             ;
@@ -288,7 +288,7 @@ static void download_runs(struct test *test)
     AUTO_FREE char *find = mem_printf(
         "cd %s/models--acme--ft1 && mkdir snapshots/%s && cp -P snapshots/*aa/* snapshots/%s/",
         test->world.hub, commit, commit);
-    for (int at = 1; test->failures < 10; at += 4) {
+    for (int at = 1; test->failures < 10; at += 6) {
         int status;
         world_remove(test->world.dir);
         world_copy(test->template, test->world.dir);
