@@ -243,13 +243,17 @@ static char *taken_from_others(struct planner *p, const struct lib_model *model,
                                const struct lib_file *file)
 {
     struct stat st;
-    if (p->ops->options.shared)
-        return NULL;
     AUTO_FREE char *path = ops_store_for(p->ops, model, file->path);
     struct store *store = store_at(p, path);
-    if (store && fstat(store_dir(store), &st) == 0 && st.st_mode & 0055)
+    bool shared =
+        store ? fstat(store_dir(store), &st) == 0 && st.st_mode & 0055 : p->ops->options.shared;
+    if (shared)
         return NULL;
     AUTO_FREE char *who = audience_of(file->path);
+    if (who && store && p->ops->options.shared)
+        return mem_printf("%s can read it now, and the store %s is yours alone: let them read it "
+                          "(chmod -R go+rX), or name another one with --store",
+                          who, path);
     return who ? mem_printf("%s can read it now, and could not any more: --shared makes a store "
                             "that they can read",
                             who)
